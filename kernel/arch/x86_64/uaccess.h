@@ -1,0 +1,83 @@
+/*
+ * The only way to application memory. The application shares the kernel's address space,
+ * so these are ordinary copies with two additions: the range is checked to lie in the
+ * application's half, and a fault that the address space cannot resolve makes them return
+ * -EFAULT (an entry in the exception table) instead of a panic. They may sleep, because a
+ * page fault may (the page may be far away): never call them with network-stack state
+ * half-changed, nor from interrupt context.
+ */
+#pragma once
+
+#include "mm/layout.h"
+
+#include <asm/errno.h>
+
+static inline bool user_range_ok(const void *p, size_t n)
+{
+    virt_t a = (virt_t)p;
+    return a < USER_MAX && n <= USER_MAX - a;
+}
+
+/* Returns the number of bytes NOT copied (arch/x86_64/uaccess.S). */
+size_t user_copy(void *dst, const void *src, size_t n);
+size_t user_zero(void *dst, size_t n);
+
+/* 0 or -EFAULT; what was copied before the fault stays copied. */
+static inline int copy_from_user(void *dst, const void *usrc, size_t n)
+{
+    return user_range_ok(usrc, n) && user_copy(dst, usrc, n) == 0 ? 0 : -EFAULT;
+}
+
+static inline int copy_to_user(void *udst, const void *src, size_t n)
+{
+    return user_range_ok(udst, n) && user_copy(udst, src, n) == 0 ? 0 : -EFAULT;
+}
+
+static inline int clear_user(void *udst, size_t n)
+{
+    return user_range_ok(udst, n) && user_zero(udst, n) == 0 ? 0 : -EFAULT;
+}
+
+/* Copies a NUL-terminated string: its length, -EFAULT, or -ENAMETOOLONG if it does not fit. */
+ssize_t copy_string_from_user(char *dst, const char *usrc, size_t size);
+
+/* get_user(x, uptr): x = *uptr, 0 after a fault; put_user(x, uptr): *uptr = x. Evaluate to 0 or -EFAULT. 1, 2, 4
+ * or 8 bytes, by the pointer's type. */
+#define get_user(x, uptr)                                                                          \
+    ({                                                                                             \
+        const __typeof__(*(uptr)) *gu_p_ = (uptr);                                                 \
+        __typeof__((__typeof__(*(uptr)))0) gu_v_ = 0; /* without const */                           \
+        int gu_r_ = -EFAULT;                                                                       \
+        if (likely(user_range_ok(gu_p_, sizeof(gu_v_)))) {                                         \
+            __asm__ volatile("1: mov %[src], %[dst]\n"                                             \
+                             "   xor %[ret], %[ret]\n"                                             \
+                             "2:\n"                                                                \
+                             ".pushsection .extable, \"a\"\n"                                      \
+                             "   .quad 1b, 2b\n"                                                   \
+                             ".popsection\n"                                                       \
+                             : [dst] "+&q"(gu_v_), [ret] "+r"(gu_r_)                               \
+                             : [src] "m"(*gu_p_)                                                   \
+                             : "cc");                                                              \
+        }                                                                                          \
+        (x) = gu_v_;                                                                               \
+        gu_r_;                                                                                     \
+    })
+
+#define put_user(x, uptr)                                                                          \
+    ({                                                                                             \
+        __typeof__(*(uptr)) *pu_p_ = (uptr);                                                       \
+        __typeof__(*(uptr)) pu_v_ = (x);                                                           \
+        int pu_r_ = -EFAULT;                                                                       \
+        if (likely(user_range_ok(pu_p_, sizeof(pu_v_)))) {                                         \
+            __asm__ volatile("1: mov %[src], %[dst]\n"                                             \
+                             "   xor %[ret], %[ret]\n"                                             \
+                             "2:\n"                                                                \
+                             ".pushsection .extable, \"a\"\n"                                      \
+                             "   .quad 1b, 2b\n"                                                   \
+                             ".popsection\n"                                                       \
+                             : [dst] "=m"(*pu_p_), [ret] "+r"(pu_r_)                               \
+                             : [src] "q"(pu_v_)                                                    \
+                             : "cc", "memory");                                                    \
+        }                                                                                          \
+        pu_r_;                                                                                     \
+    })

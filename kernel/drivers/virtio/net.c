@@ -1,0 +1,324 @@
+/*
+ * virtio-net (virtio 1.2 §5.1): one pair of queues, mergeable receive buffers, checksum and
+ * segmentation offload both ways. Implements struct netdev (net/netdev.h) on virtqueues; called by
+ * its user and, at a configuration change or an armed receive interrupt, by the transport. Calls
+ * netbuf, the virtqueues and slab. Never sleeps.
+ *
+ * Receive: the ring holds single netbufs; the device writes struct virtio_net_hdr_v1 and the frame
+ * into as many as it needs (VIRTIO_NET_F_MRG_RXBUF, §5.1.6.4). What it says is checked: a length
+ * beyond the buffer is cut by the virtqueue, one below the header or a count that does not
+ * fit what has come drops the packet (rx_bad).
+ *
+ * Transmit: the header goes into the packet's headroom, so that a packet in one piece is one
+ * descriptor; packets without headroom use one of the ring's own headers. Completions are taken
+ * when room is needed or the user asks; their interrupt stays off.
+ */
+#include "drivers/virtio/virtio.h"
+
+#include "mm/frame.h"
+#include "mm/layout.h"
+#include "mm/slab.h"
+#include "lib/random.h"
+#include "net/netdev.h"
+
+#include <linux/if_ether.h>
+#include <linux/virtio_net.h>
+
+#define RING_SIZE    256u
+#define RING_SMALL   64u /* receive buffers kept posted when memory is short */
+#define SMALL_MEMORY (32 * MiB)
+#define REFILL_BATCH 16u /* buffers missing before the ring is refilled */
+#define RECLAIM_LOW  64u /* free transmit descriptors below which completions are taken */
+#define HDR_LEN      sizeof(struct virtio_net_hdr_v1)
+
+_Static_assert(HDR_LEN == NETDEV_HEADROOM, "the header fits the headroom exactly");
+
+struct virtio_net {
+    struct netdev dev;
+    struct virtio_device *vdev;
+    struct virtq *rx, *tx;
+    unsigned rx_posted, rx_target;
+    bool link;
+    struct virtio_net_hdr_v1 *spare; /* headers for packets without headroom, one a descriptor */
+    uint16_t spare_next;
+};
+
+static void rx_refill(struct virtio_net *n)
+{
+    unsigned posted = n->rx_posted;
+    while (posted < n->rx_target) {
+        struct netbuf *b = netbuf_alloc();
+        if (unlikely(b == NULL)) {
+            n->dev.stats.rx_no_buffer++;
+            break;
+        }
+        if (unlikely(virtq_add_one(n->rx, virt_to_phys(b) + NETBUF_HEAD, NETBUF_ROOM, VIRTQ_WRITE,
+                                   b) != 0)) {
+            netbuf_free(b);
+            break;
+        }
+        posted++;
+    }
+    if (posted != n->rx_posted) {
+        n->rx_posted = posted;
+        virtq_kick(n->rx);
+    }
+}
+
+/* The other buffers of a packet that takes num. False: they are not there, the packet is gone. */
+static bool rx_merge(struct virtio_net *n, struct netbuf *head, unsigned num)
+{
+    struct netbuf **tail = &head->next;
+    for (unsigned i = 1; i < num; i++) {
+        uint32_t len;
+        struct netbuf *b = virtq_pop(n->rx, &len);
+        if (b == NULL || len == 0 || head->total + len > 0xffff + ETH_HLEN) {
+            if (b != NULL) {
+                n->rx_posted--;
+                netbuf_free(b);
+            }
+            netbuf_free_packet(head);
+            return false;
+        }
+        n->rx_posted--;
+        b->data = NETBUF_HEAD;
+        b->len = (uint16_t)len;
+        b->next = NULL;
+        *tail = b;
+        tail = &b->next;
+        head->total += len;
+    }
+    head->nbufs = (uint8_t)num;
+    return true;
+}
+
+static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **packets,
+                             unsigned max)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned got = 0;
+    while (got < max) {
+        uint32_t len;
+        struct netbuf *b = virtq_pop(n->rx, &len);
+        if (b == NULL)
+            break;
+        n->rx_posted--;
+        const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
+        unsigned num = h->num_buffers;
+        if (unlikely(len < HDR_LEN + ETH_HLEN || num - 1 > 64)) {
+            d->stats.rx_bad++;
+            netbuf_free(b);
+            continue;
+        }
+        len -= HDR_LEN;
+        b->data = NETBUF_HEAD + HDR_LEN;
+        b->len = (uint16_t)len;
+        b->total = len;
+        b->next = NULL;
+        b->nbufs = 1;
+        /* A checksum that is yet to be computed belongs to a packet of the host itself: it was
+         * never on a wire, and we need not compute it (§5.1.6.4.2). */
+        b->flags = h->flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_NEEDS_CSUM)
+                       ? NETBUF_CSUM_OK
+                       : 0;
+        if (num > 1 && !rx_merge(n, b, num)) {
+            d->stats.rx_bad++;
+            continue;
+        }
+        d->stats.rx_packets++;
+        d->stats.rx_bytes += b->total;
+        packets[got++] = b;
+    }
+    if (n->rx_posted + REFILL_BATCH <= n->rx_target)
+        rx_refill(n);
+    return got;
+}
+
+static void net_tx_reclaim(struct netdev *d, unsigned queue)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    uint32_t len;
+    void *cookie;
+    while ((cookie = virtq_pop(n->tx, &len)) != NULL)
+        d->tx_done(d, cookie);
+}
+
+static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    struct virtq_seg seg[NETDEV_MAX_FRAGS + 1];
+    unsigned nseg = 0;
+    struct virtio_net_hdr_v1 *h;
+
+    if (unlikely(t->nfrags > NETDEV_MAX_FRAGS))
+        return -EINVAL;
+    if (virtq_nfree(n->tx) < RECLAIM_LOW)
+        net_tx_reclaim(d, queue);
+    if (unlikely(virtq_nfree(n->tx) < t->nfrags + 1)) {
+        d->stats.tx_full++;
+        return -ENOSPC;
+    }
+    const struct netdev_frag *f = t->frags;
+    if (likely(t->headroom)) {
+        h = (struct virtio_net_hdr_v1 *)f->data - 1;
+        seg[0] = (struct virtq_seg){virt_to_phys(h), (uint32_t)HDR_LEN + f->len, VIRTQ_READ};
+    } else {
+        /* As many as descriptors: the one of a packet in flight is not come by again. */
+        h = &n->spare[n->spare_next++ & (RING_SIZE - 1)];
+        seg[nseg++] = (struct virtq_seg){virt_to_phys(h), HDR_LEN, VIRTQ_READ};
+        seg[nseg] = (struct virtq_seg){virt_to_phys(f->data), f->len, VIRTQ_READ};
+    }
+    nseg++;
+    uint32_t bytes = f->len;
+    for (unsigned i = 1; i < t->nfrags; i++) {
+        f++;
+        seg[nseg++] = (struct virtq_seg){virt_to_phys(f->data), f->len, VIRTQ_READ};
+        bytes += f->len;
+    }
+    h->flags = t->csum_start != 0 ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0;
+    h->gso_type = t->gso_size == 0 ? VIRTIO_NET_HDR_GSO_NONE
+                  : t->ipv6        ? VIRTIO_NET_HDR_GSO_TCPV6
+                                   : VIRTIO_NET_HDR_GSO_TCPV4;
+    h->hdr_len = t->hdr_len;
+    h->gso_size = t->gso_size;
+    h->csum_start = t->csum_start;
+    h->csum_offset = t->csum_off;
+    h->num_buffers = 0;
+    int r = virtq_add(n->tx, seg, nseg, t->cookie);
+    if (likely(r == 0)) {
+        d->stats.tx_packets++;
+        d->stats.tx_bytes += bytes;
+    }
+    return r;
+}
+
+static void net_kick(struct netdev *d, unsigned queue)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    virtq_kick(n->tx);
+}
+
+static bool net_arm(struct netdev *d, unsigned queue)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    if (n->rx_posted < n->rx_target)
+        rx_refill(n);
+    return virtq_enable_irq(n->rx);
+}
+
+static bool net_link_up(struct netdev *d)
+{
+    return container_of(d, struct virtio_net, dev)->link;
+}
+
+static const struct netdev_ops net_ops = {
+    .rx_burst = net_rx_burst,
+    .tx = net_tx,
+    .kick = net_kick,
+    .tx_reclaim = net_tx_reclaim,
+    .arm = net_arm,
+    .link_up = net_link_up,
+};
+
+static void rx_interrupt(struct virtq *vq)
+{
+    struct virtio_net *n = vq->arg;
+    virtq_disable_irq(vq);
+    if (n->dev.interrupt != NULL)
+        n->dev.interrupt(&n->dev);
+}
+
+static void read_link(struct virtio_net *n)
+{
+    n->link = true;
+    if (virtio_has(n->vdev, VIRTIO_NET_F_STATUS))
+        n->link = virtio_config_u16(n->vdev, offsetof(struct virtio_net_config, status)) &
+                  VIRTIO_NET_S_LINK_UP;
+}
+
+static void config_changed(struct virtio_device *vdev)
+{
+    struct virtio_net *n = vdev->priv;
+    read_link(n);
+    if (n->dev.link_changed != NULL)
+        n->dev.link_changed(&n->dev);
+}
+
+static void read_config(struct virtio_net *n)
+{
+    struct virtio_device *v = n->vdev;
+    struct netdev *d = &n->dev;
+    if (virtio_has(v, VIRTIO_NET_F_MAC)) {
+        virtio_config_read(v, offsetof(struct virtio_net_config, mac), d->mac, sizeof(d->mac));
+    } else {
+        random_bytes(d->mac, sizeof(d->mac));
+        d->mac[0] = (uint8_t)((d->mac[0] & ~1) | 2); /* unicast, locally administered */
+    }
+    d->mtu = ETH_DATA_LEN;
+    if (virtio_has(v, VIRTIO_NET_F_MTU)) {
+        uint16_t mtu = virtio_config_u16(v, offsetof(struct virtio_net_config, mtu));
+        if (mtu >= ETH_MIN_MTU)
+            d->mtu = mtu;
+    }
+    if (virtio_has(v, VIRTIO_NET_F_CSUM))
+        d->features |= NETDEV_TX_CSUM;
+    if (virtio_has(v, VIRTIO_NET_F_HOST_TSO4))
+        d->features |= NETDEV_TX_TSO4;
+    if (virtio_has(v, VIRTIO_NET_F_HOST_TSO6))
+        d->features |= NETDEV_TX_TSO6;
+    if (virtio_has(v, VIRTIO_NET_F_GUEST_CSUM))
+        d->features |= NETDEV_RX_CSUM;
+    if (virtio_has(v, VIRTIO_NET_F_GUEST_TSO4))
+        d->features |= NETDEV_RX_LRO;
+    read_link(n);
+}
+
+static int net_probe(struct virtio_device *vdev)
+{
+    uint64_t wanted = VIRTIO_BIT(VIRTIO_NET_F_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |
+                      VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MAC) |
+                      VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) |
+                      VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_STATUS);
+    /* Merged packets need merged buffers; both need the checksum features (§5.1.3.1). */
+    if (vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF))
+        wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6);
+    if (!(vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_CSUM)))
+        wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6));
+    if (!(vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM)))
+        wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6));
+    int r = virtio_negotiate(vdev, wanted);
+    if (r < 0)
+        return r;
+
+    struct virtio_net *n = kzalloc(sizeof(*n));
+    if (n == NULL)
+        return -ENOMEM;
+    n->vdev = vdev;
+    n->dev.ops = &net_ops;
+    n->dev.queues = 1;
+    vdev->priv = n;
+    read_config(n);
+    /* Without merged buffers a frame must fit one (§5.1.6.3.1). */
+    if (!virtio_has(vdev, VIRTIO_NET_F_MRG_RXBUF) && n->dev.mtu + ETH_HLEN + HDR_LEN > NETBUF_ROOM)
+        n->dev.mtu = NETBUF_ROOM - ETH_HLEN - HDR_LEN;
+
+    n->rx = virtio_queue(vdev, 0, RING_SIZE, rx_interrupt, n);
+    n->tx = virtio_queue(vdev, 1, RING_SIZE, NULL, n);
+    n->spare = kzalloc(RING_SIZE * sizeof(*n->spare));
+    if (n->rx == NULL || n->tx == NULL || n->spare == NULL) {
+        kprintf("virtio-net %s: no memory or no queues\n", vdev->where);
+        kfree(n->spare);
+        kfree(n);
+        return -ENOMEM;
+    }
+    netbuf_init();
+    n->rx_target = frame_stats().total * PAGE_SIZE <= SMALL_MEMORY ? RING_SMALL : RING_SIZE;
+    if (n->rx_target > n->rx->size)
+        n->rx_target = n->rx->size;
+    vdev->config_changed = config_changed;
+    virtio_ready(vdev);
+    rx_refill(n);
+    netdev_register(&n->dev);
+    return 0;
+}
+VIRTIO_DRIVER(VIRTIO_ID_NET, net_probe);

@@ -1,0 +1,274 @@
+/*
+ * Virtqueues (virtio 1.2 §2.6-2.8): the rings through which a driver and a device exchange
+ * buffers. Called by the virtio drivers, from any context; calls only io.h, and panic() never.
+ * Nothing here sleeps or allocates: the ring memory is given to virtq_init().
+ *
+ * A buffer is a chain of 1..size segments, the ones the device reads before the ones it writes
+ * (§2.7.4.2), and a cookie that comes back when the device is done:
+ *
+ *     virtq_add(vq, segs, n, cookie);     any number of times
+ *     virtq_kick(vq);                     once: makes them visible, notifies if the device asks
+ *     while ((c = virtq_pop(vq, &len)))   what the device has finished
+ *
+ * Everything the device writes is hostile. It is read once, and believed only if it names a
+ * buffer that is in flight: all state that decides anything (free list, chains, cookies, posted
+ * lengths) is in struct virtq_slot, out of the device's protocol. A completion of a buffer that is
+ * not in flight breaks the queue (stats.bad): add gives -EIO and pop nothing from then on, until
+ * the owner resets the device. A length above what was posted is
+ * counted (stats.bad_len) and cut down to it.
+ *
+ * Invariants (split ring):
+ *   - slot[].next links the free descriptors from free_head, nfree of them, and the members of
+ *     each chain in flight; no descriptor is on both.
+ *   - slot[h].limit != 0 exactly if a chain in flight starts at h.
+ *   - avail->ring[] holds entries up to avail_idx; the device knows those before published.
+ *
+ * The fast paths here are the split ring's alone. A packed ring (§2.8) and a broken queue look to
+ * them like one that is empty and full at once (nfree 0, nothing unpublished, used pointing to an
+ * empty ring of our own), and only what finds a queue so looks further: virtq_*_slow(), which serve
+ * the packed ring behind the same calls. Split rings therefore pay nothing for either.
+ */
+#pragma once
+
+#include "arch/x86_64/io.h"
+#include "lib/base.h"
+
+#include <asm/errno.h>
+#include <linux/virtio_ring.h>
+
+#define VIRTQ_READ     0u /* the device reads the segment */
+#define VIRTQ_WRITE    2u /* the device writes it: VRING_DESC_F_WRITE */
+#define VIRTQ_MAX_SIZE 32768u
+
+/* One stretch of physical memory. The first three fields are a descriptor's (§2.7.5). */
+struct virtq_seg {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags; /* VIRTQ_READ or VIRTQ_WRITE */
+};
+
+/* Ours alone; one a descriptor (split) or a buffer id (packed). */
+struct virtq_slot {
+    void *cookie;
+    uint32_t limit; /* 1 + bytes the device may write, of the chain in flight that starts here; 0:
+                       none does; in a chain's second slot: 0, and the chain's last is in ndesc */
+    uint16_t next;  /* the chain's or the free list's */
+    uint16_t ndesc; /* descriptors of the chain */
+};
+
+struct virtq_stats {
+    uint64_t kicks;   /* notifications sent: each is an exit to the monitor */
+    uint64_t irqs;    /* callbacks from an interrupt */
+    uint64_t bad;     /* completions of what was not in flight: the queue broke */
+    uint64_t bad_len; /* completions longer than the buffer */
+};
+
+struct virtio_device;
+
+struct virtq {
+    struct vring_desc *desc;
+    struct vring_avail *avail;
+    struct vring_used *used;
+    volatile uint16_t *avail_event; /* the device: notify me at (§2.7.10); after used->ring */
+    volatile uint16_t *used_event;  /* we: interrupt me at (§2.7.7.2); after avail->ring */
+    struct virtq_slot *slot;
+    uint32_t mask;         /* size - 1, split ring only */
+    uint32_t nfree;        /* descriptors free; 0 for packed and broken queues */
+    uint32_t free_head;    /* first of them (packed: first free buffer id) */
+    uint16_t avail_idx;    /* where the next chain goes */
+    uint16_t published;    /* avail_idx that the device knows */
+    uint16_t last_used;    /* next completion to take */
+    bool event_idx;        /* VIRTIO_F_EVENT_IDX, split ring only */
+    bool notify16;         /* width of the notification register */
+    volatile void *notify; /* where the queue's index is written to wake the device */
+    uint32_t notify_value;
+    struct virtq_stats stats;
+
+    bool packed; /* VIRTIO_F_RING_PACKED */
+    bool broken;
+    uint16_t size;
+
+    /* Packed ring only. */
+    struct vring_packed_desc *pdesc;
+    struct vring_packed_desc_event *driver_event, *device_event;
+    uint16_t pfree;                 /* descriptors free */
+    uint16_t next_avail, next_used; /* ring positions */
+    uint16_t unkicked;              /* descriptors added since the last kick */
+    bool avail_wrap, used_wrap;     /* wrap counters (§2.8.1) */
+    bool packed_event_idx;
+
+    /* The transport's (virtio.h). */
+    struct virtio_device *dev;
+    uint16_t index;
+    void (*callback)(struct virtq *vq); /* from the interrupt; NULL: polled only */
+    void *arg;                          /* the driver's */
+    void *ring_mem;                     /* virtq_init's ring */
+    int msix_vector;                    /* CPU vector, -1 if the interrupt is shared */
+};
+
+/* Bytes of ring memory (physically contiguous, zeroed, 16-byte aligned) for a queue of size. */
+size_t virtq_ring_bytes(unsigned size, bool packed);
+/*
+ * Makes an empty queue in ring (virtq_ring_bytes) and slots (size of them). size: 1..32768, for
+ * split a power of two. Interrupts are disabled. notify.. and the transport's fields are left
+ * alone.
+ */
+void virtq_init(struct virtq *vq, unsigned size, bool packed, bool event_idx, void *ring,
+                struct virtq_slot *slots);
+/* After the device was reset: takes back buffers in flight, one a call; NULL when none is left.
+ * The queue stays unusable until virtq_init(). */
+void *virtq_detach(struct virtq *vq);
+
+/* Out of line halves of what follows; not for drivers. */
+int virtq_add_slow(struct virtq *vq, const struct virtq_seg *seg, unsigned n, void *cookie);
+void virtq_kick_slow(struct virtq *vq);
+bool virtq_pending_slow(const struct virtq *vq);
+void *virtq_pop_slow(struct virtq *vq, uint32_t *len);
+void *virtq_pop_bad(struct virtq *vq, uint32_t id, uint32_t *len);
+bool virtq_enable_irq_slow(struct virtq *vq);
+void virtq_disable_irq_slow(struct virtq *vq);
+
+/* Descriptors that can still be added; a chain of n segments takes n. */
+static __always_inline unsigned virtq_nfree(const struct virtq *vq)
+{
+    return unlikely(vq->packed) ? vq->pfree : vq->nfree;
+}
+
+static __always_inline void virtq_notify(struct virtq *vq)
+{
+    vq->stats.kicks++;
+    if (vq->notify16)
+        mmio_write16(vq->notify, (uint16_t)vq->notify_value);
+    else
+        mmio_write32(vq->notify, vq->notify_value);
+}
+
+/*
+ * Queues a chain of n segments; the device sees it at the next virtq_kick(). cookie is not NULL.
+ * The writable segments' lengths add up to less than 4 GiB - 1. 0, -ENOSPC (nothing was queued),
+ * or -EIO if the queue is broken.
+ */
+static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *seg, unsigned n,
+                                     void *cookie)
+{
+    if (unlikely(n - 1 >= vq->nfree)) /* n == 0 as well */
+        return virtq_add_slow(vq, seg, n, cookie);
+    struct virtq_slot *slots = vq->slot;
+    struct vring_desc *desc = vq->desc;
+    uint32_t head = vq->free_head, i = head, last, limit = 1;
+    for (unsigned k = 0;;) {
+        struct vring_desc *d = &desc[i];
+        uint32_t flags = seg[k].flags, len = seg[k].len;
+        last = i;
+        i = slots[i].next;
+        d->addr = seg[k].addr;
+        d->len = len;
+        d->next = (uint16_t)i;
+        limit += flags & VIRTQ_WRITE ? len : 0;
+        if (++k == n) {
+            d->flags = (uint16_t)flags;
+            break;
+        }
+        d->flags = (uint16_t)(flags | VRING_DESC_F_NEXT);
+    }
+    vq->free_head = i;
+    vq->nfree -= n;
+    struct virtq_slot *s = &slots[head];
+    s->cookie = cookie;
+    s->limit = limit;
+    s->ndesc = (uint16_t)n;
+    if (n > 1)
+        slots[s->next].ndesc = (uint16_t)last;
+    uint16_t at = vq->avail_idx;
+    vq->avail->ring[at & vq->mask] = (uint16_t)head;
+    vq->avail_idx = (uint16_t)(at + 1);
+    return 0;
+}
+
+/* virtq_add() of one segment. */
+static __always_inline int virtq_add_one(struct virtq *vq, phys_t addr, uint32_t len,
+                                         unsigned flags, void *cookie)
+{
+    struct virtq_seg seg = {addr, len, (uint16_t)flags};
+    return virtq_add(vq, &seg, 1, cookie);
+}
+
+/* Publishes what was added since the last call and, if the device wants to know, tells it. */
+static __always_inline void virtq_kick(struct virtq *vq)
+{
+    uint16_t new = vq->avail_idx, old = vq->published;
+    if (unlikely(new == old)) {
+        virtq_kick_slow(vq);
+        return;
+    }
+    vq->published = new;
+    dma_wmb(); /* the chains before the index that offers them (§2.7.13.3) */
+    WRITE_ONCE(vq->avail->idx, new);
+    dma_mb(); /* the index before asking whether it was seen (§2.7.13.4) */
+    if (likely(vq->event_idx)) {
+        if ((uint16_t)(new - *vq->avail_event - 1) < (uint16_t)(new - old))
+            virtq_notify(vq);
+    } else if (!(READ_ONCE(vq->used->flags) & VRING_USED_F_NO_NOTIFY)) {
+        virtq_notify(vq);
+    }
+}
+
+/* Whether virtq_pop() would find something (or find the device lying). */
+static __always_inline bool virtq_pending(const struct virtq *vq)
+{
+    return READ_ONCE(vq->used->idx) != vq->last_used ||
+           unlikely(vq->packed && virtq_pending_slow(vq));
+}
+
+/* The cookie of the next buffer the device has finished, and in *len the bytes it wrote; NULL if
+ * there is none. The buffer's descriptors are free again. */
+static __always_inline void *virtq_pop(struct virtq *vq, uint32_t *len)
+{
+    struct vring_used *used = vq->used;
+    struct virtq_slot *slots = vq->slot;
+    uint32_t mask = vq->mask, at = vq->last_used;
+    barrier(); /* look at the index each time */
+    if (used->idx == (uint16_t)at)
+        return unlikely(vq->packed) ? virtq_pop_slow(vq, len) : NULL;
+    dma_rmb(); /* the index before the entry */
+    uint64_t e;
+    __builtin_memcpy(&e, &used->ring[at & mask], sizeof(e));
+    barrier(); /* what was read is what is checked and used */
+    uint32_t id = (uint32_t)e, got = (uint32_t)(e >> 32);
+    if (unlikely(id > mask || got >= slots[id].limit)) /* not in flight, or too long */
+        return virtq_pop_bad(vq, id, len);
+    struct virtq_slot *s = &slots[id], *tail = s;
+    uint32_t n = s->ndesc;
+    if (n != 1)
+        tail = &slots[slots[s->next].ndesc];
+    vq->last_used = (uint16_t)(at + 1);
+    vq->nfree += n;
+    s->limit = 0;
+    tail->next = (uint16_t)vq->free_head;
+    vq->free_head = id;
+    *len = got;
+    return s->cookie;
+}
+
+/*
+ * Asks for an interrupt at the next completion. False if one is there already: pop it (the
+ * interrupt may come as well). Interrupts stay enabled until virtq_disable_irq().
+ */
+static __always_inline bool virtq_enable_irq(struct virtq *vq)
+{
+    if (unlikely(!vq->event_idx))
+        return virtq_enable_irq_slow(vq);
+    *vq->used_event = vq->last_used;
+    dma_mb(); /* the wish before the look at what is there (§2.7.13.4.1) */
+    return READ_ONCE(vq->used->idx) == vq->last_used;
+}
+
+/* A hint: an interrupt already on its way, or with EVENT_IDX one every 65,536 completions, may
+ * still come. */
+static __always_inline void virtq_disable_irq(struct virtq *vq)
+{
+    if (likely(vq->event_idx))
+        *vq->used_event = (uint16_t)(vq->last_used - 1); /* passed already: 65,535 away */
+    else
+        virtq_disable_irq_slow(vq);
+}

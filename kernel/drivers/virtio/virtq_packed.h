@@ -1,0 +1,16 @@
+/*
+ * The packed ring's half of virtq.h (virtio 1.2 §2.8); for virtq.c only.
+ */
+#pragma once
+
+#include "drivers/virtio/virtq.h"
+
+void virtq_packed_init(struct virtq *vq, bool event_idx, void *ring);
+int virtq_packed_add(struct virtq *vq, const struct virtq_seg *seg, unsigned n, void *cookie);
+void virtq_packed_kick(struct virtq *vq);
+bool virtq_packed_pending(const struct virtq *vq);
+void *virtq_packed_pop(struct virtq *vq, uint32_t *len);
+bool virtq_packed_enable_irq(struct virtq *vq);
+void virtq_packed_disable_irq(struct virtq *vq);
+/* Shared with virtq.c: nothing goes in or out any more. */
+void virtq_break(struct virtq *vq);

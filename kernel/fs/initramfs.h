@@ -1,0 +1,17 @@
+/*
+ * The initial root file system (initramfs.c): unpacked once at boot, into the mounted root.
+ */
+#pragma once
+
+#include "lib/base.h"
+
+/* Unpacks boot_info's archive, if there is one. On a bad archive, or one too large for the
+ * memory, prints one line and powers off. */
+void initramfs_unpack(void);
+
+struct initramfs_stats {
+    uint64_t entries;
+    uint64_t in_place; /* bytes that stayed where they were loaded */
+    uint64_t copied;   /* bytes that were decompressed */
+};
+extern struct initramfs_stats initramfs_stats;

@@ -1,0 +1,39 @@
+/*
+ * A cursor over the memory of a read or write: one or more pieces, in application memory
+ * (copies may fault and sleep) or in the kernel's. Lives on the caller's stack.
+ */
+#pragma once
+
+#include "lib/base.h"
+
+#include <linux/uio.h>
+
+struct iov_iter {
+    const struct iovec *iov; /* kernel array; the piece the cursor is in */
+    size_t nr;               /* pieces left, this one included */
+    size_t off;              /* bytes used of *iov */
+    size_t count;            /* bytes left in all */
+    bool kernel;             /* pieces are kernel memory */
+};
+
+static inline void iov_iter_init(struct iov_iter *it, const struct iovec *iov, size_t nr,
+                                 size_t count, bool kernel)
+{
+    *it = (struct iov_iter){.iov = iov, .nr = nr, .count = count, .kernel = kernel};
+}
+
+/* Copy min(n, it->count) bytes and move the cursor. Return the bytes copied, -EFAULT when the
+ * first byte could not be. */
+ssize_t copy_to_iter(struct iov_iter *it, const void *src, size_t n);
+ssize_t copy_from_iter(struct iov_iter *it, void *dst, size_t n);
+ssize_t zero_iter(struct iov_iter *it, size_t n);
+/* Moves the cursor n <= count bytes on without copying. */
+void iov_iter_advance(struct iov_iter *it, size_t n);
+
+/* Fetches an application's iovec array: at most UIO_MAXIOV pieces, total at most MAX_RW_COUNT.
+ * fast holds the array if it fits (nr_fast), else it is allocated; iov_release() frees it.
+ * 0, -EINVAL, -EFAULT, -ENOMEM. */
+#define MAX_RW_COUNT 0x7ffff000ul
+int iov_import(struct iov_iter *it, const struct iovec *uiov, size_t nr, struct iovec *fast,
+               size_t nr_fast, struct iovec **out);
+void iov_release(struct iovec *iov, struct iovec *fast);

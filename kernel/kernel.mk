@@ -1,0 +1,63 @@
+# The kernel image: build/wherry.elf (with symbols) and build/wherry (what is booted).
+# Every .c and .S under the kernel's folders is part of it.
+CC       ?= gcc
+KDIRS    ?= $(filter-out kernel/linux/vdso,$(sort $(shell find kernel -type d)))
+KSRC     := $(wildcard $(addsuffix /*.c,$(KDIRS)) $(addsuffix /*.S,$(KDIRS)))
+KOBJ     := $(patsubst %,$(B)/%.o,$(basename $(KSRC)))
+UAPI     := $(B)/uapi
+
+KCPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(UAPI) \
+	-iquote kernel -Iinclude -D__WHERRY__ -MMD -MP
+KCFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wvla \
+	-Wmissing-prototypes -Wstrict-prototypes -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
+	-mno-red-zone -mgeneral-regs-only -fno-strict-aliasing -fno-common -fno-stack-protector \
+	-fcf-protection=none -fno-delete-null-pointer-checks -fasynchronous-unwind-tables \
+	-ffunction-sections -fdata-sections -fno-jump-tables -falign-functions=16 $(KCFLAGS_EXTRA)
+
+# Linux's numbers and structures come from the kernel's own user-space headers, without glibc's.
+$(UAPI)/.stamp:
+	@mkdir -p $(UAPI)
+	@for d in linux asm-generic video; do ln -sfn /usr/include/$$d $(UAPI)/$$d; done
+	@ln -sfn /usr/include/$(shell $(CC) -dumpmachine | sed s/x86_64-/x86_64-/)/asm $(UAPI)/asm
+	@touch $@
+
+$(B)/kernel/%.o: kernel/%.c $(UAPI)/.stamp
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(KCPPFLAGS) $(KCFLAGS) $(KCFLAGS_$(notdir $*)) -c $< -o $@
+$(B)/kernel/%.o: kernel/%.S $(UAPI)/.stamp
+	@mkdir -p $(@D)
+	@$(CC) $(KCPPFLAGS) -D__ASSEMBLY__ -g -c $< -o $@
+
+.PHONY: kernel objs
+objs: $(KOBJ) ## compile only (KDIRS=kernel/fs limits it to one folder)
+include kernel/net/lwip.mk
+include kernel/fs/third_party.mk
+include kernel/ksyms.mk
+
+# The vDSO is application code: position independent, SSE allowed but not needed.
+VDSO_FLAGS := -std=gnu11 -O2 -g0 -Wall -Wextra -Werror -Wno-unused-parameter -fpic -shared -nostdlib \
+	-ffreestanding -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+	-Wl,-soname,linux-vdso.so.1 -Wl,--hash-style=both -Wl,-T,kernel/linux/vdso/vdso.ld \
+	-Wl,-z,max-page-size=4096 -Wl,--eh-frame-hdr -Wl,--build-id=none -Wl,-z,noexecstack
+$(B)/vdso.so: kernel/linux/vdso/vdso_user.c kernel/linux/vdso/vdso.ld kernel/arch/x86_64/tsc.h \
+		$(UAPI)/.stamp
+	@$(CC) $(filter-out -MMD -MP,$(KCPPFLAGS)) $(VDSO_FLAGS) $< -o $@.dbg
+	@strip --strip-all $@.dbg -o $@
+$(B)/kernel/linux/vdso_image.o: $(B)/vdso.so
+$(B)/kernel/linux/vdso_image.o: KCPPFLAGS += -Wa,-I$(B)
+
+KLDFLAGS := -nostdlib -static -no-pie -Wl,-T,kernel/wherry.ld -Wl,--gc-sections \
+	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--eh-frame-hdr \
+	-Wl,--no-warn-rwx-segments -Wl,--orphan-handling=place
+LINK = $(CC) $(KLDFLAGS) $(filter %.o,$^) -lgcc -o $@
+
+$(B)/wherry.pass1.elf: $(KOBJ) $(LWIP_OBJ) kernel/wherry.ld
+	@$(LINK)
+$(B)/wherry.elf: $(KOBJ) $(LWIP_OBJ) $(B)/ksyms.o kernel/wherry.ld
+	@echo "  LD  $@"
+	@$(LINK)
+$(B)/wherry: $(B)/wherry.elf
+	@strip --strip-all $< -o $@
+kernel: $(B)/wherry ## the kernel image
+-include $(KOBJ:.o=.d)

@@ -1,0 +1,8 @@
+/*
+ * For third-party code only.
+ */
+#pragma once
+
+#include "lib/base.h"
+
+typedef long off_t;

@@ -1,0 +1,128 @@
+/*
+ * Random numbers. A ChaCha20 key makes a batch of blocks; the first 32 bytes of each batch
+ * replace the key at once, the rest is handed out and erased as it goes (D. J. Bernstein,
+ * "Fast-key-erasure random-number generators", 2017). Entropy is added by encrypting it
+ * into the key. A batch serves many small requests: unbound alone asks 70,000 times at start.
+ */
+#include "lib/random.h"
+
+#include "arch/x86_64/cpu.h"
+
+#define BLOCK       64
+#define BATCH       (BLOCK * 8)
+#define KEY         32
+#define CPU_SEEDS   8
+#define CPU_RETRIES 10 /* SDM vol. 1 §7.3.17.1 */
+
+static uint32_t key[KEY / 4];
+static uint8_t batch[BATCH];
+static size_t batch_left;
+
+static inline uint32_t rotl(uint32_t v, int n)
+{
+    return v << n | v >> (32 - n);
+}
+
+#define QUARTER(a, b, c, d)                                                                        \
+    a += b, d = rotl(d ^ a, 16), c += d, b = rotl(b ^ c, 12), a += b, d = rotl(d ^ a, 8), c += d,  \
+        b = rotl(b ^ c, 7)
+
+static void chacha20_block(const uint32_t k[8], const uint32_t nonce[3], uint32_t counter,
+                           uint32_t out[16])
+{
+    uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, k[0], k[1],     k[2],
+                       k[3],       k[4],       k[5],       k[6],       k[7], counter, nonce[0],
+                       nonce[1],   nonce[2]};
+    uint32_t x[16];
+
+    memcpy(x, in, sizeof(x));
+    for (int i = 0; i < 10; i++) {
+        QUARTER(x[0], x[4], x[8], x[12]);
+        QUARTER(x[1], x[5], x[9], x[13]);
+        QUARTER(x[2], x[6], x[10], x[14]);
+        QUARTER(x[3], x[7], x[11], x[15]);
+        QUARTER(x[0], x[5], x[10], x[15]);
+        QUARTER(x[1], x[6], x[11], x[12]);
+        QUARTER(x[2], x[7], x[8], x[13]);
+        QUARTER(x[3], x[4], x[9], x[14]);
+    }
+    for (int i = 0; i < 16; i++)
+        out[i] = x[i] + in[i];
+}
+
+static void refill(void)
+{
+    static const uint32_t nonce[3];
+
+    for (uint32_t i = 0; i < BATCH / BLOCK; i++)
+        chacha20_block(key, nonce, i, (uint32_t *)(batch + i * BLOCK));
+    memcpy(key, batch, KEY);
+    memset(batch, 0, KEY);
+    batch_left = BATCH - KEY;
+}
+
+void random_bytes(void *buf, size_t n)
+{
+    uint8_t *out = buf;
+
+    while (n) {
+        size_t take;
+
+        if (!batch_left)
+            refill();
+        take = MIN(n, batch_left);
+        memcpy(out, batch + BATCH - batch_left, take);
+        memset(batch + BATCH - batch_left, 0, take);
+        batch_left -= take;
+        out += take;
+        n -= take;
+    }
+}
+
+uint64_t random_u64(void)
+{
+    uint64_t v;
+
+    random_bytes(&v, sizeof(v));
+    return v;
+}
+
+void random_add_entropy(const void *data, size_t n)
+{
+    const uint8_t *in = data;
+
+    while (n) {
+        uint32_t nonce[3] = {0}, out[16];
+        size_t take = MIN(n, sizeof(nonce));
+
+        memcpy(nonce, in, take);
+        chacha20_block(key, nonce, UINT32_MAX, out);
+        memcpy(key, out, KEY);
+        in += take;
+        n -= take;
+    }
+    batch_left = 0;
+}
+
+static bool cpu_random(uint64_t *v)
+{
+    for (int i = 0; i < CPU_RETRIES; i++) {
+        bool ok = false;
+        if (cpu_features.rdseed)
+            __asm__ volatile("rdseed %0" : "=r"(*v), "=@ccc"(ok));
+        if (!ok && cpu_features.rdrand)
+            __asm__ volatile("rdrand %0" : "=r"(*v), "=@ccc"(ok));
+        if (ok)
+            return true;
+    }
+    return false;
+}
+
+void random_init(void)
+{
+    uint64_t v = rdtsc();
+
+    random_add_entropy(&v, sizeof(v));
+    for (int i = 0; i < CPU_SEEDS && cpu_random(&v); i++)
+        random_add_entropy(&v, sizeof(v));
+}

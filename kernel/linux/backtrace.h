@@ -1,0 +1,18 @@
+/*
+ * Printing where the kernel and the application are. Called by crash reports only.
+ */
+#pragma once
+
+#include "lib/unwind.h"
+
+struct trap_frame;
+
+/* Copies from any address, by looking at the page tables first: it never faults or sleeps. A page
+ * of a file that is mapped but was not touched yet is read from the file. false: some of it is not
+ * in memory, or is a device's. */
+bool backtrace_read(virt_t addr, void *buf, size_t n);
+/* The registers of a complete frame. */
+struct unwind_cursor backtrace_cursor(const struct trap_frame *f);
+/* Prints frames from c on, out of the kernel into the application if it leads there, and why it
+ * ended. */
+void backtrace_print(const struct unwind_cursor *c);

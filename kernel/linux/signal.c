@@ -1,0 +1,333 @@
+/*
+ * Signals: sending, queueing, taking, and what happens on the way back to the
+ * application. See signal.h; frames are in sigframe.c, system calls in sys_signal.c.
+ */
+#include "linux/signal.h"
+
+#include "arch/x86_64/hooks.h"
+#include "linux/crash.h"
+#include "linux/process.h"
+#include "linux/rseq.h"
+#include "linux/sigstate.h"
+#include "mm/slab.h"
+#include "mm/vma.h"
+
+#include <asm/errno.h>
+#include <linux/eventpoll.h>
+
+#define SIGQUEUE_MAX 4096 /* RLIMIT_SIGPENDING */
+
+#define IGNORED_BY_DEFAULT                                                                         \
+    (SIGMASK(SIGCHLD) | SIGMASK(SIGURG) | SIGMASK(SIGWINCH) | SIGMASK(SIGCONT) |                   \
+     SIGMASK(SIGSTOP) | SIGMASK(SIGTSTP) | SIGMASK(SIGTTIN) | SIGMASK(SIGTTOU))
+#define DUMPS_CORE                                                                                 \
+    (SIGMASK(SIGQUIT) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGABRT) | SIGMASK(SIGBUS) |  \
+     SIGMASK(SIGFPE) | SIGMASK(SIGSEGV) | SIGMASK(SIGXCPU) | SIGMASK(SIGXFSZ) | SIGMASK(SIGSYS))
+#define SYNCHRONOUS                                                                                \
+    (SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGFPE) |   \
+     SIGMASK(SIGSYS))
+#define UNBLOCKABLE (SIGMASK(SIGKILL) | SIGMASK(SIGSTOP))
+
+struct sig_action sig_actions[SIG_COUNT + 1];
+struct sigpending process_pending = {.queue = LIST_INIT(process_pending.queue)};
+struct waitq signal_waitq = WAITQ_INIT(signal_waitq);
+static unsigned queued;
+
+struct sigstate *sigstate_new(const struct sigstate *parent)
+{
+    struct sigstate *s = kzalloc(sizeof(*s));
+
+    if (s) {
+        s->mask = parent ? parent->mask : 0;
+        s->altstack.ss_flags = SS_DISABLE;
+        list_init(&s->pending.queue);
+    }
+    return s;
+}
+
+void sigstate_free(struct sigstate *s)
+{
+    list_for_each_safe (q, &s->pending.queue, struct sigqueued, link) {
+        list_remove(&q->link);
+        queued--;
+        kfree(q);
+    }
+    kfree(s);
+}
+
+void signal_recalc(struct thread *t)
+{
+    t->signal_pending = t->sig && ((t->sig->pending.set | process_pending.set) & ~t->sig->mask);
+    if (t == current() && t->signal_pending)
+        cpu_exit_work |= WORK_SIGNAL;
+}
+
+void signal_recalc_all(void)
+{
+    list_for_each (t, &thread_list, struct thread, all_link)
+        signal_recalc(t);
+}
+
+static bool ignored(int sig)
+{
+    uint64_t h = sig_actions[sig].handler;
+
+    return h == (uint64_t)SIG_IGN ||
+           (h == (uint64_t)SIG_DFL && IGNORED_BY_DEFAULT & SIGMASK(sig));
+}
+
+static void enqueue(struct sigpending *p, int sig, const siginfo_t *info)
+{
+    struct sigqueued *q;
+
+    if (sig < SIG_MIN_RT && p->set & SIGMASK(sig))
+        return; /* standard signals do not queue */
+    p->set |= SIGMASK(sig);
+    q = queued < SIGQUEUE_MAX ? kmalloc(sizeof(*q)) : NULL;
+    if (!q)
+        return; /* the bit remains: the signal arrives without details, as on Linux */
+    queued++;
+    if (info) {
+        q->info = *info;
+    } else {
+        memset(&q->info, 0, sizeof(q->info));
+        q->info.si_code = SI_KERNEL;
+    }
+    q->info.si_signo = sig;
+    list_push_back(&p->queue, &q->link);
+}
+
+static void interrupt(struct thread *t)
+{
+    if (t->interruptible)
+        thread_wake(t);
+}
+
+void signal_send_process(int sig, const siginfo_t *info)
+{
+    struct thread *target = NULL;
+    bool blocked_by_all = true;
+
+    list_for_each (t, &thread_list, struct thread, all_link) {
+        if (!t->sig || t->sig->mask & SIGMASK(sig))
+            continue;
+        blocked_by_all = false;
+        /* Best the current thread, else one that sleeps and can be woken. */
+        if (!target || t == current() || (target != current() && t->interruptible))
+            target = t;
+    }
+    if (!blocked_by_all && ignored(sig))
+        return;
+    enqueue(&process_pending, sig, info);
+    signal_recalc_all();
+    if (target)
+        interrupt(target);
+    waitq_wake(&signal_waitq, EPOLLIN);
+}
+
+void signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
+{
+    if (!t->sig || (!(t->sig->mask & SIGMASK(sig)) && ignored(sig)))
+        return;
+    enqueue(&t->sig->pending, sig, info);
+    signal_recalc(t);
+    if (t->signal_pending)
+        interrupt(t);
+    waitq_wake(&signal_waitq, EPOLLIN);
+}
+
+static int take_from(struct sigpending *p, uint64_t set, siginfo_t *info)
+{
+    uint64_t ready = p->set & set;
+    bool more = false, found = false;
+    int sig;
+
+    if (!ready)
+        return 0;
+    /* Those a fault caused come first, then by number. */
+    sig = __builtin_ctzll(ready & SYNCHRONOUS ? ready & SYNCHRONOUS : ready) + 1;
+    memset(info, 0, sizeof(*info));
+    info->si_signo = sig;
+    info->si_code = SI_USER;
+    list_for_each_safe (q, &p->queue, struct sigqueued, link) {
+        if (q->info.si_signo != sig)
+            continue;
+        if (found) {
+            more = true;
+            break;
+        }
+        *info = q->info;
+        list_remove(&q->link);
+        queued--;
+        kfree(q);
+        found = true;
+    }
+    if (!more)
+        p->set &= ~SIGMASK(sig);
+    return sig;
+}
+
+int signal_take(uint64_t set, siginfo_t *info)
+{
+    int sig = take_from(&current()->sig->pending, set, info);
+
+    if (!sig)
+        sig = take_from(&process_pending, set, info);
+    if (sig)
+        signal_recalc_all();
+    return sig;
+}
+
+int signal_dequeue(uint64_t set, siginfo_t *info)
+{
+    return signal_take(set & ~UNBLOCKABLE, info);
+}
+
+uint64_t signal_pending_set(void)
+{
+    return current()->sig->pending.set | process_pending.set;
+}
+
+uint64_t signal_set_mask(uint64_t mask)
+{
+    struct sigstate *s = current()->sig;
+    uint64_t old = s->mask;
+
+    s->mask = mask & ~UNBLOCKABLE;
+    signal_recalc(current());
+    return old;
+}
+
+void signal_restore_mask_later(uint64_t old)
+{
+    struct sigstate *s = current()->sig;
+
+    s->saved_mask = old;
+    s->restore_mask = true;
+    cpu_exit_work |= WORK_SIGNAL;
+}
+
+__noreturn static void die(struct trap_frame *f, int sig, const siginfo_t *info)
+{
+    if (DUMPS_CORE & SIGMASK(sig))
+        crash_report(f, sig, (uint64_t)info->si_addr);
+    else
+        kprintf("wherry: %s ended by signal %d\n", process.comm, sig);
+    process_exit(128 + sig);
+}
+
+void signal_force(int sig, int code, uint64_t addr, struct trap_frame *f)
+{
+    struct sigstate *s = current()->sig;
+    struct sig_action *a = &sig_actions[sig];
+    siginfo_t info = {0};
+
+    info.si_signo = sig;
+    info.si_code = code;
+    info.si_addr = (void *)addr;
+    if (sig == SIGKILL || s->mask & SIGMASK(sig) || a->handler == (uint64_t)SIG_IGN ||
+        a->handler == (uint64_t)SIG_DFL)
+        die(f, sig, &info);
+    signal_send_thread(current(), sig, &info);
+}
+
+/* What a system call that a signal ended returns, now that it is known which signal it was.
+ * handler: 0 if none runs. */
+static void finish_syscall(struct trap_frame *f, const struct sig_action *handler)
+{
+    bool restart = false;
+
+    if (f->vector != VECTOR_SYSCALL)
+        return;
+    f->vector = 0; /* only once */
+    switch (-(int64_t)f->rax) {
+    case ERESTARTNOINTR:
+        restart = true;
+        break;
+    case ERESTARTSYS:
+        restart = !handler || handler->flags & SA_RESTART;
+        break;
+    case ERESTARTNOHAND:
+    case ERESTART_RESTARTBLOCK:
+        restart = !handler;
+        break;
+    default:
+        return;
+    }
+    if (restart) {
+        f->rax = f->error; /* the call's number */
+        f->rip -= 2;       /* over SYSCALL */
+    } else {
+        f->rax = -EINTR;
+    }
+}
+
+static void deliver(struct trap_frame *f)
+{
+    struct sigstate *s = current()->sig;
+    siginfo_t info;
+    int sig;
+
+    while ((sig = signal_take(~s->mask, &info))) {
+        struct sig_action a = sig_actions[sig];
+        uint64_t old_mask;
+
+        if (a.handler == (uint64_t)SIG_IGN)
+            continue;
+        if (a.handler == (uint64_t)SIG_DFL) {
+            if (IGNORED_BY_DEFAULT & SIGMASK(sig))
+                continue;
+            die(f, sig, &info);
+        }
+        finish_syscall(f, &a);
+        rseq_fix_up(f);
+        old_mask = s->restore_mask ? s->saved_mask : s->mask;
+        s->restore_mask = false;
+        if (sigframe_push(f, sig, &info, &a, old_mask) < 0) {
+            kprintf("wherry: no room on the stack for a signal frame\n");
+            die(f, SIGSEGV, &info);
+        }
+        if (a.flags & SA_RESETHAND)
+            sig_actions[sig].handler = (uint64_t)SIG_DFL;
+        s->mask |= a.mask | (a.flags & SA_NODEFER ? 0 : SIGMASK(sig));
+        s->mask &= ~UNBLOCKABLE;
+        signal_recalc(current());
+    }
+}
+
+void user_return_work(struct trap_frame *f)
+{
+    struct thread *t = current();
+
+    if (process_thread_must_exit(t))
+        process_exit_thread();
+    while (cpu_exit_work & (WORK_RESCHED | WORK_SIGNAL)) {
+        if (cpu_exit_work & WORK_RESCHED) {
+            thread_yield();
+            rseq_fix_up(f);
+            if (process_thread_must_exit(t))
+                process_exit_thread();
+        }
+        cpu_exit_work &= ~WORK_SIGNAL;
+        if (t->signal_pending)
+            deliver(f);
+        if (t->sig->restore_mask) {
+            t->sig->restore_mask = false;
+            signal_set_mask(t->sig->saved_mask);
+        }
+    }
+    finish_syscall(f, NULL);
+}
+
+void user_fault(struct trap_frame *f, int sig, int code, uint64_t addr, unsigned trap)
+{
+    f->vector = trap;
+    if (sig == SIGKILL)
+        kprintf("wherry: out of memory\n");
+    signal_force(sig, code, addr, f);
+}
+
+int user_page_fault(uint64_t addr, bool write, bool exec)
+{
+    return vma_fault(addr, write, exec);
+}

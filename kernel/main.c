@@ -1,0 +1,58 @@
+/*
+ * From the boot protocol to the application: start_high() is called by entry.S with
+ * interrupts off, brings the kernel up layer by layer and ends in the application's first
+ * instruction.
+ */
+#include "arch/x86_64/bootinfo.h"
+#include "arch/x86_64/clockevent.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/tsc.h"
+#include "drivers/power.h"
+#include "drivers/rtc.h"
+#include "lib/cmdline.h"
+#include "lib/init.h"
+#include "lib/random.h"
+#include "linux/process.h"
+#include "linux/syscall.h"
+#include "mm/meminit.h"
+#include "sched/clock.h"
+#include "sched/thread.h"
+
+/* What the host sees when the machine could not be brought up. */
+#define STATUS_BOOT_FAILED 125
+
+__noreturn void start_high(unsigned protocol, uint64_t info);
+
+static void set_wall_clock(void)
+{
+    uint64_t boot = kvm_wall_clock_ns();
+
+    tsc_set_real(boot ? boot + clock_mono_ns() : rtc_read_epoch() * NSEC_PER_SEC);
+}
+
+void start_high(unsigned protocol, uint64_t info)
+{
+    const char *bad = NULL;
+    int r = boot_parse(protocol, info);
+
+    cpu_init();
+    if (r < 0)
+        panic("the boot protocol's data makes no sense");
+    mem_init();
+    lapic_init();
+    tsc_init();
+    random_init();
+    r = cmdline_parse(boot_info.cmdline, &bad);
+    if (r < 0) {
+        kprintf("wherry: bad word on the kernel command line: \"%s\"\n", bad);
+        power_off(STATUS_BOOT_FAILED);
+    }
+    set_wall_clock();
+    syscall_init();
+    thread_init();
+    for (enum init_level level = INIT_CORE; level < INIT_LEVELS; level++)
+        if (init_run(level) < 0)
+            power_off(STATUS_BOOT_FAILED);
+    tsc_calibrate();
+    process_start();
+}

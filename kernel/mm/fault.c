@@ -1,0 +1,165 @@
+/*
+ * Demand paging: what a fault in the application's half, or a copy to it, makes present.
+ * The page comes from the mapping's object (vma_ops.page) or is anonymous; private
+ * pages of objects are shared until written. May sleep (in vma_ops.page), so the
+ * mapping is looked up again after.
+ */
+#include "mm/vma.h"
+
+#include "fs/file.h"
+#include "mm/frame.h"
+#include "mm/mmu.h"
+
+#include <asm/errno.h>
+
+bool mm_huge_disabled;
+
+/* Huge pages are given by default only while this share of memory is free: 1/n. */
+#define HUGE_FREE_SHARE 4
+
+static int set_entry(virt_t va, uint64_t *pte, uint64_t entry)
+{
+    uint64_t old = *pte;
+
+    *pte = entry;
+    mmu_account(entry, 1);
+    if (old) {
+        mmu_account(old, -1);
+        if ((old & PTE_ADDR) != mmu_zero)
+            frame_put(old & PTE_ADDR);
+        tlb_flush_page(va);
+    }
+    return 0;
+}
+
+/* Maps the whole 2 MiB slot at once where that is allowed and sensible. */
+static bool fault_huge(struct vma *v, virt_t va)
+{
+    virt_t slot = ALIGN_DOWN(va, HUGE_SIZE);
+    struct frame_stats fs;
+    uint64_t *pde;
+    phys_t p;
+
+    if (v->flags & (VMA_NOHUGE | VMA_STACK) || slot < v->start || slot + HUGE_SIZE > v->end)
+        return false;
+    if (mm_huge_disabled && !(v->flags & VMA_HUGE))
+        return false;
+    fs = frame_stats();
+    if (!(v->flags & VMA_HUGE) && fs.free < fs.total / HUGE_FREE_SHARE + HUGE_SIZE / PAGE_SIZE)
+        return false;
+    pde = pde_lookup(va, true);
+    if (!pde || *pde)
+        return false;
+    p = frame_alloc(HUGE_SHIFT - PAGE_SHIFT);
+    if (!p)
+        return false;
+    memset(phys_to_virt(p), 0, HUGE_SIZE);
+    *pde = p | mmu_rights(v->prot) | PTE_HUGE | PTE_ANON;
+    mmu_account(*pde, HUGE_SIZE / PAGE_SIZE);
+    mm_stats.faults_zero++;
+    return true;
+}
+
+static int fault_anonymous(struct vma *v, virt_t va, bool write)
+{
+    uint64_t *pte, *huge;
+    phys_t p;
+
+    if (write && v->prot & PROT_WRITE && fault_huge(v, va))
+        return 0;
+    pte = pte_lookup(va, true, &huge);
+    if (huge)
+        return 0; /* somebody was faster */
+    if (!pte)
+        return -ENOMEM;
+    if (*pte & PTE_P && (!write || *pte & PTE_W))
+        return 0;
+    if (!write) {
+        set_entry(va, pte, mmu_zero | (mmu_rights(v->prot) & ~PTE_W) | PTE_COW);
+        mm_stats.faults_zero++;
+        return 0;
+    }
+    p = frame_alloc_zero();
+    if (!p)
+        return -ENOMEM;
+    mm_stats.faults_zero++;
+    return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
+}
+
+/* Gives the application its own copy of the page that is mapped at va now. */
+static int copy_on_write(struct vma *v, virt_t va, uint64_t *pte)
+{
+    phys_t old = *pte & PTE_ADDR, p;
+
+    if (*pte & PTE_ANON && frame_of(old)->refs == 1) {
+        *pte = old | mmu_rights(v->prot) | PTE_ANON;
+        tlb_flush_page(va);
+        return 0;
+    }
+    p = frame_alloc(0);
+    if (!p)
+        return -ENOMEM;
+    memcpy(phys_to_virt(p), phys_to_virt(old), PAGE_SIZE);
+    mm_stats.faults_cow++;
+    return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
+}
+
+static int fault_file(struct vma *v, virt_t va, bool write)
+{
+    bool shared = (v->flags & MAP_TYPE) != MAP_PRIVATE;
+    uint64_t pgoff = v->pgoff + ((va - v->start) >> PAGE_SHIFT);
+    uint64_t rights, *pte;
+    int err = -EFAULT;
+    phys_t p;
+
+    pte = pte_lookup(va, false, NULL);
+    if (pte && *pte & PTE_P && write && !shared)
+        return copy_on_write(v, va, pte);
+    p = v->ops->page(v, pgoff, write && shared, &err);
+    if (!p)
+        return err == -ENOMEM ? -ENOMEM : -EIO;
+    v = vma_find(va); /* page() may have slept */
+    pte = v ? pte_lookup(va, true, NULL) : NULL;
+    if (!pte || (*pte & PTE_P && (!write || *pte & PTE_W))) {
+        frame_put(p);
+        return !v ? -EFAULT : pte ? 0 : -ENOMEM;
+    }
+    rights = mmu_rights(v->prot);
+    if (shared)
+        return set_entry(va, pte, p | (write ? rights : rights & ~PTE_W));
+    set_entry(va, pte, p | (rights & ~PTE_W) | PTE_COW);
+    return write ? copy_on_write(v, va, pte) : 0;
+}
+
+int vma_fault(virt_t addr, bool write, bool exec)
+{
+    virt_t va = ALIGN_DOWN(addr, PAGE_SIZE);
+    struct vma *v = vma_find(va);
+
+    mm_stats.faults_minor++;
+    if (unlikely(!v))
+        return -EFAULT;
+    if (unlikely((write && !(v->prot & PROT_WRITE)) || (exec && !(v->prot & PROT_EXEC)) ||
+                 !(v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC))))
+        return -EACCES;
+    if (v->ops)
+        return fault_file(v, va, write);
+    return fault_anonymous(v, va, write);
+}
+
+int vma_populate(virt_t addr, size_t len, bool write)
+{
+    virt_t end = addr + len;
+
+    for (virt_t va = ALIGN_DOWN(addr, PAGE_SIZE); va < end; va += PAGE_SIZE) {
+        uint64_t *huge, *pte = pte_lookup(va, false, &huge);
+        int r;
+
+        if (huge || (pte && *pte & PTE_P && (!write || *pte & PTE_W)))
+            continue;
+        r = vma_fault(va, write, false);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,213 @@
+/*
+ * Page-table operations on ranges; see mmu.h. A walk goes a 2 MiB slot at a time, so
+ * that empty stretches cost one look each.
+ */
+#include "mm/mmu.h"
+
+#include "mm/frame.h"
+
+#include <asm/errno.h>
+
+#define FRAMES_PER_HUGE (HUGE_SIZE / PAGE_SIZE)
+/* More single invalidations than this cost more than a whole flush and its refills. */
+#define FLUSH_ALL_ABOVE 33
+
+phys_t mmu_zero;
+struct mm_stats mm_stats;
+
+struct flush {
+    unsigned pages;
+};
+
+static void flush_page(struct flush *f, virt_t va)
+{
+    if (++f->pages < FLUSH_ALL_ABOVE)
+        tlb_flush_page(va);
+}
+
+static void flush_end(struct flush *f)
+{
+    if (f->pages >= FLUSH_ALL_ABOVE)
+        tlb_flush_all();
+}
+
+void mmu_init(void)
+{
+    mmu_zero = frame_alloc_zero();
+    if (!mmu_zero)
+        panic("out of memory for the zero page");
+}
+
+void mmu_account(uint64_t pte, int64_t pages)
+{
+    if (pte & PTE_ANON)
+        mm_stats.rss_anon += pages;
+    else if ((pte & PTE_ADDR) != mmu_zero)
+        mm_stats.rss_file += pages;
+    if (pte & PTE_HUGE)
+        mm_stats.huge += pages;
+}
+
+static void zap_entry(uint64_t pte, int64_t pages)
+{
+    mmu_account(pte, -pages);
+    if ((pte & PTE_ADDR) != mmu_zero)
+        frame_put(pte & PTE_ADDR);
+}
+
+/* The end of va's 2 MiB slot, cut to end. */
+static virt_t slot_end(virt_t va, virt_t end)
+{
+    return MIN(ALIGN_DOWN(va, HUGE_SIZE) + HUGE_SIZE, end);
+}
+
+static bool is_huge(uint64_t pde)
+{
+    return pde & PTE_HUGE && pde & (PTE_P | PTE_NONE);
+}
+
+/* Is the slot's page there as one, while only part of it is meant? Then it is split. Out of memory
+ * here leaves no way back; the frames of the huge page can pay for the table only after the split,
+ * so a reserve of one frame is kept by frame_alloc's callers failing earlier. */
+static void split_partial(uint64_t *pde, virt_t va, virt_t stop)
+{
+    phys_t base = *pde & PTE_ADDR;
+
+    if (!is_huge(*pde) || stop - va == HUGE_SIZE)
+        return;
+    if (pde_split(pde, va) < 0)
+        panic("out of memory splitting a 2 MiB page");
+    /* One block of 512 frames becomes 512 frames. */
+    frame_adopt(base, base + HUGE_SIZE);
+    mm_stats.huge -= FRAMES_PER_HUGE;
+}
+
+static bool table_is_empty(uint64_t pde)
+{
+    const uint64_t *t = phys_to_virt(pde & PTE_ADDR);
+
+    for (unsigned i = 0; i < FRAMES_PER_HUGE; i++)
+        if (t[i])
+            return false;
+    return true;
+}
+
+void mmu_zap(virt_t start, virt_t end)
+{
+    struct flush f = {0};
+
+    for (virt_t va = start, stop; va < end; va = stop) {
+        uint64_t *pde = pde_lookup(va, false), *pte;
+
+        stop = slot_end(va, end);
+        if (!pde || !*pde)
+            continue;
+        split_partial(pde, va, stop);
+        if (is_huge(*pde)) {
+            zap_entry(*pde, FRAMES_PER_HUGE);
+            *pde = 0;
+            flush_page(&f, va);
+            continue;
+        }
+        pte = pte_lookup(va, false, NULL);
+        for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++) {
+            if (!*pte)
+                continue;
+            zap_entry(*pte, 1);
+            *pte = 0;
+            flush_page(&f, at);
+        }
+        if (table_is_empty(*pde)) {
+            /* The walker may have cached the table's address (SDM vol. 3 §4.10.2.2): the flush of
+             * any page below it drops that. */
+            pde_free_table(pde);
+            flush_page(&f, va);
+        }
+    }
+    flush_end(&f);
+}
+
+static uint64_t with_prot(uint64_t pte, unsigned prot)
+{
+    uint64_t rights = mmu_rights(prot);
+    uint64_t keep = pte & (PTE_ADDR | PTE_COW | PTE_ANON | PTE_HUGE);
+
+    /* A page that is not to be written in place stays so, whatever the mapping allows. */
+    if (pte & PTE_COW)
+        rights &= ~PTE_W;
+    return keep | rights;
+}
+
+void mmu_protect(virt_t start, virt_t end, unsigned prot)
+{
+    struct flush f = {0};
+
+    for (virt_t va = start, stop; va < end; va = stop) {
+        uint64_t *pde = pde_lookup(va, false), *pte;
+
+        stop = slot_end(va, end);
+        if (!pde || !*pde)
+            continue;
+        split_partial(pde, va, stop);
+        if (is_huge(*pde)) {
+            *pde = with_prot(*pde, prot);
+            flush_page(&f, va);
+            continue;
+        }
+        pte = pte_lookup(va, false, NULL);
+        for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++)
+            if (*pte) {
+                *pte = with_prot(*pte, prot);
+                flush_page(&f, at);
+            }
+    }
+    flush_end(&f);
+}
+
+int mmu_move(virt_t from, virt_t to, size_t len)
+{
+    struct flush f = {0};
+    int r = 0;
+
+    for (size_t off = 0; off < len && r == 0; off += PAGE_SIZE) {
+        uint64_t *huge, *src = pte_lookup(from + off, false, &huge), *dst;
+
+        if (huge) {
+            split_partial(huge, from + off, from + off + PAGE_SIZE);
+            src = pte_lookup(from + off, false, NULL);
+        }
+        if (!src || !*src)
+            continue;
+        dst = pte_lookup(to + off, true, NULL);
+        if (!dst) {
+            r = -ENOMEM;
+            break;
+        }
+        *dst = *src;
+        *src = 0;
+        flush_page(&f, from + off);
+    }
+    flush_end(&f);
+    return r;
+}
+
+uint64_t mmu_resident(virt_t start, virt_t end)
+{
+    uint64_t n = 0;
+
+    for (virt_t va = start, stop; va < end; va = stop) {
+        uint64_t *pde = pde_lookup(va, false), *pte;
+
+        stop = slot_end(va, end);
+        if (!pde || !*pde)
+            continue;
+        if (is_huge(*pde)) {
+            n += (stop - va) >> PAGE_SHIFT;
+            continue;
+        }
+        pte = pte_lookup(va, false, NULL);
+        for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++)
+            n += *pte && (*pte & PTE_ADDR) != mmu_zero;
+    }
+    return n;
+}

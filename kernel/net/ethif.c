@@ -1,0 +1,305 @@
+/*
+ * Ethernet between lwIP and a network device (net/netdev.h). Registers the poller through which
+ * blocked and idle threads drive the stack; called by lwIP for output. Never sleeps.
+ *
+ * Receive: a netbuf becomes a pbuf in place (struct pbuf_custom in its header), goes up to the
+ * socket as it is and returns to the netbufs when the last reference goes. Packets of several
+ * netbufs become chains; the Ethernet header is taken off here, so that a merged packet of 64 KiB
+ * fits lwIP's 16-bit lengths.
+ *
+ * Transmit: the pbuf is queued by reference, flagged as busy until the device is done, so that TCP
+ * does not rewrite the headers of a segment that is still in the ring.
+ */
+#include "net/ethif.h"
+
+#include "mm/slab.h"
+#include "net/net.h"
+#include "net/netdev.h"
+
+#include <asm/errno.h>
+#include <linux/if_ether.h>
+
+#include "lwip/etharp.h"
+#include "lwip/ethip6.h"
+#include "lwip/ip4.h"
+#include "lwip/ip.h"
+#include "lwip/ip6.h"
+#include "lwip/pbuf.h"
+#include "netif/ethernet.h"
+
+#define BURST 32
+
+_Static_assert(sizeof(struct pbuf) == 32 && sizeof(struct pbuf_custom) == 40,
+               "a pbuf fits struct netbuf's owner area");
+
+struct ethif {
+    struct netif netif;
+    struct netdev *dev;
+    struct poller poller;
+    bool polling;
+};
+
+struct netdev *net_netdev(struct netif *netif)
+{
+    return net_is_lo(netif) ? NULL : ((struct ethif *)netif)->dev;
+}
+
+static void free_netbuf(struct pbuf *p)
+{
+    netbuf_free((struct netbuf *)p);
+}
+
+/* The pbuf of one netbuf, tot_len as for the last of a chain. */
+static __always_inline struct pbuf *to_pbuf(struct netbuf *b, u8_t if_idx)
+{
+    struct pbuf_custom *c = (struct pbuf_custom *)b->owner;
+    struct pbuf *p = &c->pbuf;
+    p->next = NULL;
+    p->payload = (u8_t *)b + b->data;
+    p->len = p->tot_len = b->len;
+    /* data follows the header in the same block: headers can be put in front again */
+    p->type_internal = (u8_t)PBUF_RAM;
+    p->flags = PBUF_FLAG_IS_CUSTOM;
+    p->ref = 1;
+    p->if_idx = if_idx;
+    LWIP_PBUF_CUSTOM_DATA_INIT(p);
+    c->custom_free_function = free_netbuf;
+    return p;
+}
+
+static __always_inline bool mac_equal(const u8_t *a, const u8_t *b)
+{
+    u32_t a1, b1;
+    u16_t a2, b2;
+    __builtin_memcpy(&a1, a, 4);
+    __builtin_memcpy(&b1, b, 4);
+    __builtin_memcpy(&a2, a + 4, 2);
+    __builtin_memcpy(&b2, b + 4, 2);
+    return ((a1 ^ b1) | (u32_t)(a2 ^ b2)) == 0;
+}
+
+static void eth_input(struct ethif *e, struct netbuf *b)
+{
+    struct netif *netif = &e->netif;
+    const u8_t *eth = (const u8_t *)b + b->data;
+    u8_t if_idx = netif_get_index(netif), ll_flags = 0;
+    u16_t type;
+
+    if (unlikely(b->len < ETH_HLEN)) {
+        net_stats.rx_short++;
+        netbuf_free_packet(b);
+        return;
+    }
+    if (unlikely(eth[0] & 1)) {
+        ll_flags = mac_equal(eth, ethbroadcast.addr) ? PBUF_FLAG_LLBCAST : PBUF_FLAG_LLMCAST;
+    } else if (unlikely(!mac_equal(eth, netif->hwaddr))) {
+        net_stats.rx_other_host++;
+        netbuf_free_packet(b);
+        return;
+    }
+    __builtin_memcpy(&type, eth + 12, 2);
+    b->data += ETH_HLEN;
+    b->len -= ETH_HLEN;
+    b->total -= ETH_HLEN;
+    b->l3 = b->data;
+
+    struct netbuf *rest = b->next;
+    u32_t total = b->total;
+    u8_t csum_ok = b->flags & NETBUF_CSUM_OK;
+    struct pbuf *p = to_pbuf(b, if_idx);
+    p->flags |= ll_flags;
+    if (unlikely(rest != NULL)) {
+        struct pbuf *tail = p;
+        u32_t left = total;
+        while (rest != NULL) {
+            struct netbuf *next = rest->next;
+            tail->tot_len = (u16_t)left;
+            left -= tail->len;
+            tail->next = to_pbuf(rest, if_idx);
+            tail = tail->next;
+            rest = next;
+        }
+    }
+    /* Each packet says for itself whether its checksum is known to be good. */
+    u16_t checks = NETIF_CHECKSUM_ENABLE_ALL;
+    if (csum_ok)
+        checks &= (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
+    netif->chksum_flags = checks;
+
+    if (likely(type == PP_HTONS(ETH_P_IP))) {
+        ip4_input(p, netif);
+    } else if (type == PP_HTONS(ETH_P_IPV6)) {
+        ip6_input(p, netif);
+    } else if (type == PP_HTONS(ETH_P_ARP)) {
+        etharp_input(p, netif);
+    } else {
+        net_stats.rx_unknown++;
+        pbuf_free(p);
+    }
+}
+
+static bool ethif_poll(struct poller *poller)
+{
+    struct ethif *e = container_of(poller, struct ethif, poller);
+    struct netbuf *packets[BURST];
+    if (unlikely(e->polling)) /* an interrupt came upon a poll: it will be seen there */
+        return false;
+    unsigned n = e->dev->ops->rx_burst(e->dev, 0, packets, BURST);
+    if (n == 0)
+        return false;
+    e->polling = true;
+    tcp_sync_ticks();
+    for (unsigned i = 0; i < n; i++)
+        eth_input(e, packets[i]);
+    e->polling = false;
+    net_flush();
+    return true;
+}
+
+static bool ethif_arm(struct poller *poller)
+{
+    struct ethif *e = container_of(poller, struct ethif, poller);
+    return e->dev->ops->arm(e->dev, 0);
+}
+
+static void ethif_interrupt(struct netdev *d)
+{
+    struct ethif *e = d->user;
+    ethif_poll(&e->poller);
+}
+
+static void tx_done(struct netdev *d, void *cookie)
+{
+    struct pbuf *p = cookie;
+    p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
+    pbuf_free(p);
+}
+
+static bool has_headroom(const struct pbuf *p)
+{
+    return (p->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS) &&
+           (const u8_t *)p->payload - (const u8_t *)p >=
+               (ptrdiff_t)(sizeof(struct pbuf_custom) + NETDEV_HEADROOM);
+}
+
+static err_t linkoutput(struct netif *netif, struct pbuf *p)
+{
+    struct ethif *e = (struct ethif *)netif;
+    struct netdev_frag frags[NETDEV_MAX_FRAGS];
+    struct netdev_tx t = {.frags = frags, .cookie = p, .headroom = has_headroom(p)};
+    unsigned n = 0;
+
+    for (const struct pbuf *q = p; q != NULL; q = q->next) {
+        if (unlikely(q->len == 0))
+            continue;
+        if (unlikely(n == NETDEV_MAX_FRAGS)) {
+            /* Far more pieces than TCP makes: a chain of many small ones. Copy it once. */
+            struct pbuf *one = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
+            if (one == NULL)
+                return ERR_MEM;
+            one->l4_len = p->l4_len;
+            one->csum_off = p->csum_off;
+            one->gso_size = p->gso_size;
+            err_t r = linkoutput(netif, one);
+            pbuf_free(one);
+            return r;
+        }
+        frags[n++] = (struct netdev_frag){q->payload, q->len};
+    }
+    t.nfrags = n;
+    if (p->l4_len != 0) {
+        t.csum_start = (uint16_t)(p->tot_len - p->l4_len);
+        t.csum_off = p->csum_off;
+        if (p->gso_size != 0) {
+            const u8_t *tcp = (const u8_t *)p->payload + t.csum_start;
+            t.gso_size = p->gso_size;
+            t.hdr_len = (uint16_t)(t.csum_start + (tcp[12] >> 4) * 4);
+            t.ipv6 = ((const u8_t *)p->payload)[ETH_HLEN] >> 4 == 6;
+        }
+    }
+    pbuf_ref(p);
+    p->flags |= PBUF_FLAG_TX_BUSY;
+    int r = e->dev->ops->tx(e->dev, 0, &t);
+    if (unlikely(r == -ENOSPC)) {
+        /* The device may be behind only because nobody told it. */
+        e->dev->ops->kick(e->dev, 0);
+        e->dev->ops->tx_reclaim(e->dev, 0);
+        r = e->dev->ops->tx(e->dev, 0, &t);
+    }
+    if (unlikely(r < 0)) {
+        net_stats.tx_refused++;
+        p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
+        pbuf_free(p);
+        return ERR_MEM;
+    }
+    net_tx_queued = true;
+    return ERR_OK;
+}
+
+static void link_changed(struct netdev *d)
+{
+    struct ethif *e = d->user;
+    if (d->ops->link_up(d))
+        netif_set_link_up(&e->netif);
+    else
+        netif_set_link_down(&e->netif);
+    net_timers_start();
+    net_flush();
+}
+
+static err_t ethif_init(struct netif *netif)
+{
+    struct ethif *e = (struct ethif *)netif;
+    struct netdev *d = e->dev;
+
+    netif->name[0] = 'e';
+    netif->name[1] = 't';
+    netif->output = etharp_output;
+    netif->output_ip6 = ethip6_output;
+    netif->linkoutput = linkoutput;
+    netif->mtu = d->mtu;
+    netif->mtu6 = d->mtu;
+    netif->hwaddr_len = ETH_ALEN;
+    memcpy(netif->hwaddr, d->mac, ETH_ALEN);
+    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
+                   NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
+    netif->chksum_flags = NETIF_CHECKSUM_ENABLE_ALL;
+    if (d->features & NETDEV_TX_CSUM)
+        netif->offload |= NETIF_OFFLOAD_TX_CSUM;
+    if (d->features & NETDEV_TX_TSO4)
+        netif->offload |= NETIF_OFFLOAD_TSO4;
+    if (d->features & NETDEV_TX_TSO6)
+        netif->offload |= NETIF_OFFLOAD_TSO6;
+    /* A packet's length, Ethernet header included, has 16 bits in a pbuf. */
+    netif->gso_max = 0xffff - ETH_HLEN - IP6_HLEN - 60;
+    if (d->ops->link_up(d))
+        netif->flags |= NETIF_FLAG_LINK_UP;
+    return ERR_OK;
+}
+
+int ethif_attach(struct netdev *d)
+{
+    struct ethif *e = kzalloc(sizeof(*e));
+    if (e == NULL)
+        return -ENOMEM;
+    e->dev = d;
+    d->user = e;
+    d->tx_done = tx_done;
+    d->interrupt = ethif_interrupt;
+    d->link_changed = link_changed;
+    if (netif_add_noaddr(&e->netif, e, ethif_init, ip_input) == NULL) {
+        kfree(e);
+        return -ENOMEM;
+    }
+    e->poller.poll = ethif_poll;
+    e->poller.arm = ethif_arm;
+    poller_register(&e->poller);
+    return 0;
+}
+
+void ethif_reclaim(void)
+{
+    list_for_each(d, &netdev_list, struct netdev, link) {
+        d->ops->tx_reclaim(d, 0);
+    }
+}

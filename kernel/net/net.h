@@ -1,0 +1,60 @@
+/*
+ * What the parts of net/ that know lwIP share: the stack's heartbeat, its interfaces and counters.
+ * The stack runs wherever kernel code runs: in a socket call, in a NIC's poller, in a timer. None of
+ * its functions sleeps; none may be called while a copy to or from the application is under way
+ * in the middle of changing its state (such a copy may sleep, and others then run the stack).
+ */
+#pragma once
+
+#include "lib/base.h"
+
+#include "lwip/netif.h"
+
+/* Reasons why packets were dropped before or beside lwIP's own counters (lwip/stats.h). */
+struct net_stats {
+    uint64_t rx_short;      /* less than an Ethernet header, or a first buffer without it */
+    uint64_t rx_other_host; /* not our address */
+    uint64_t rx_unknown;    /* an Ethernet type we do not speak */
+    uint64_t rx_bad_csum;   /* only those checked here */
+    uint64_t tx_refused;    /* the device took no more */
+    uint64_t sock_full;     /* UDP and raw: the receive buffer was full */
+    uint64_t sock_no_memory;
+    uint64_t accept_overflow; /* connections complete, but nobody accepts */
+};
+extern struct net_stats net_stats;
+
+/* Hands to the devices what was queued and delivers what was sent to ourselves: at the end of
+ * whatever ran the stack. */
+void net_flush_slow(void);
+extern bool net_tx_queued; /* packets wait for a kick */
+extern struct netif *net_lo;
+static inline void net_flush(void)
+{
+    if (net_tx_queued || net_lo->loop_first != NULL)
+        net_flush_slow();
+}
+
+/* Brings tcp_ticks up to date; wherever the stack is entered with a packet. */
+void tcp_sync_ticks(void);
+/* Some protocol timer (ARP, ND, IGMP, MLD, DHCP, reassembly) may have something to do. */
+void net_timers_start(void);
+/* Milliseconds, wrapping. */
+u32_t sys_now(void);
+void net_timers_init(void); /* once, before lwip_init() */
+
+/* The Ethernet interfaces are netif_list without lo. */
+struct netdev;
+struct netdev *net_netdev(struct netif *netif); /* NULL for lo */
+static inline bool net_is_lo(const struct netif *netif)
+{
+    return netif == net_lo;
+}
+/* "eth0", "lo". */
+void net_ifname(const struct netif *netif, char name[16]);
+struct netif *net_by_ifname(const char *name);
+/* Interface indices: 1 is lo, as in Linux. */
+struct netif *net_by_index(unsigned index);
+static inline unsigned net_index(const struct netif *netif)
+{
+    return netif_get_index(netif);
+}

@@ -1,0 +1,46 @@
+/*
+ * Receive buffers: see netbuf.h. Blocks come from the frame allocator in chunks and stay ours.
+ */
+#include "net/netbuf.h"
+
+#include "mm/frame.h"
+#include "mm/layout.h"
+
+#define CHUNK_ORDER 3           /* 32 KiB: 16 blocks */
+#define SHARE       8           /* of the machine's memory, at most one part in so many */
+#define MIN_BLOCKS  512u
+#define MAX_BLOCKS  (64u * 1024)
+
+struct netbuf_stats netbuf_stats;
+uint64_t netbuf_limit = MIN_BLOCKS;
+struct netbuf *netbuf_free_list;
+
+void netbuf_init(void)
+{
+    uint64_t share = frame_stats().total * PAGE_SIZE / SHARE / NETBUF_SIZE;
+    netbuf_limit = MIN(MAX(share, (uint64_t)MIN_BLOCKS), (uint64_t)MAX_BLOCKS);
+}
+
+/* Puts new blocks on the free list; its first, or NULL. */
+struct netbuf *netbuf_refill(void)
+{
+    phys_t p = 0;
+    unsigned order = CHUNK_ORDER;
+    if (netbuf_stats.blocks < netbuf_limit) {
+        while ((p = frame_alloc(order)) == 0 && order > 0)
+            order--;
+    }
+    if (p == 0) {
+        netbuf_stats.refused++;
+        return NULL;
+    }
+    uint8_t *mem = phys_to_virt(p);
+    for (size_t off = 0; off < PAGE_SIZE << order; off += NETBUF_SIZE) {
+        struct netbuf *b = (struct netbuf *)(mem + off);
+        memset(b, 0, sizeof(*b));
+        b->next = netbuf_free_list;
+        netbuf_free_list = b;
+        netbuf_stats.blocks++;
+    }
+    return netbuf_free_list;
+}

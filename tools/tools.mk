@@ -1,0 +1,28 @@
+# The host program build/bin/wherry: all of tools/*.c, and linux-init.c as a static program inside it.
+TOOL_B      := $(B)/tools
+TOOL_SRC    := $(filter-out tools/linux-init.c,$(wildcard tools/*.c))
+TOOL_OBJ    := $(patsubst tools/%.c,$(TOOL_B)/%.o,$(TOOL_SRC)) $(TOOL_B)/linux-init-bytes.o
+HOSTCC      ?= gcc
+TOOL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -MMD -MP
+
+ALL_EXTRA += tool
+
+.PHONY: tool
+tool: $(B)/bin/wherry ## the host tool only
+
+$(TOOL_B)/%.o: tools/%.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(TOOL_CFLAGS) -c $< -o $@
+
+$(TOOL_B)/linux-init: tools/linux-init.c tools/kcmdline.c tools/util.c tools/kcmdline.h tools/util.h
+	@mkdir -p $(@D)
+	$(HOSTCC) $(filter-out -MMD -MP,$(TOOL_CFLAGS)) -static -s $(filter %.c,$^) -o $@
+
+$(TOOL_B)/linux-init-bytes.o: tools/embed.S $(TOOL_B)/linux-init
+	$(HOSTCC) -DEMBED_FILE='"$(TOOL_B)/linux-init"' -c $< -o $@
+
+$(B)/bin/wherry: $(TOOL_OBJ)
+	@mkdir -p $(@D)
+	$(HOSTCC) $(TOOL_OBJ) -larchive -lelf -o $@
+
+-include $(TOOL_OBJ:.o=.d)

@@ -1,0 +1,192 @@
+/*
+ * QEMU's command line. The traps that it avoids:
+ * - With one CPU, TCG leaves out memory barriers although devices run in other host threads, and
+ *   virtio's event index loses notifications: hence thread=multi and room for a second CPU.
+ * - -nodefaults and -no-user-config: the machine is what is written here, on every host.
+ * - SeaBIOS needs over a second to look for boot devices: qboot starts a kernel at once.
+ * - An option ROM on the network card would be run by the firmware: romfile= is empty.
+ */
+#define _GNU_SOURCE
+#include "vmm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QEMU  "qemu-system-x86_64"
+#define QBOOT "qboot.rom"
+
+/* microvm's virtio-mmio transports (hw/i386/microvm.h); bus N has its registers and line N on. */
+#define MMIO_BASE     0xfeb00000u
+#define MMIO_SIZE     512u
+#define MMIO_IRQ_BASE 5
+#define MMIO_NET_BUS  7
+#define MMIO_RNG_BUS  6
+
+static bool mmio(const struct vm *vm)
+{
+    return vm->opt->machine == MACHINE_MICROVM || vm->opt->machine == MACHINE_MICROVM_NOACPI;
+}
+
+static char *program(void)
+{
+    char *p = find_program(QEMU);
+
+    if (!p)
+        die("QEMU (" QEMU ") is not installed: apt-get install qemu-system-x86");
+    return p;
+}
+
+/* qboot is found by QEMU itself under its data directory; is it there? */
+static bool have_qboot(void)
+{
+    static const char *const places[] = {"/usr/share/qemu/" QBOOT, "/usr/local/share/qemu/" QBOOT,
+                                         "/usr/share/seabios/" QBOOT, "/usr/share/qemu-kvm/" QBOOT};
+    char *qemu = find_program(QEMU), *real = qemu ? realpath(qemu, NULL) : NULL;
+    bool found = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(places) && !found; i++)
+        found = access(places[i], R_OK) == 0;
+    if (real && !found && strrchr(real, '/')) {
+        *strrchr(real, '/') = '\0';
+        char *p = path_join(real, "../share/qemu/" QBOOT);
+        found = access(p, R_OK) == 0;
+        free(p);
+    }
+    free(real);
+    free(qemu);
+    return found;
+}
+
+static bool check(const struct vm *vm, struct why *w)
+{
+    if (vm->opt->machine == MACHINE_MICROVM_NOACPI && vm->kernel->kind == KERNEL_LINUX)
+        return because(w, "Debian's Linux does not read virtio_mmio.device= words, so it finds no "
+                          "devices on microvm-noacpi; use --machine microvm");
+    return true;
+}
+
+static void kernel_words(const struct vm *vm, struct words *out)
+{
+    if (vm->opt->machine != MACHINE_MICROVM_NOACPI)
+        return;
+    /* QEMU would append these behind "--", where they are the program's arguments. */
+    if (vm->opt->net.kind != NET_NONE)
+        words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
+                   MMIO_BASE + MMIO_NET_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_NET_BUS);
+    words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
+               MMIO_BASE + MMIO_RNG_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_RNG_BUS);
+}
+
+static void add(struct words *argv, const char *option, const char *value)
+{
+    words_add(argv, option);
+    words_add(argv, value);
+}
+
+static void machine(const struct vm *vm, struct words *argv)
+{
+    static const char *const types[] = {
+        [MACHINE_MICROVM] = "microvm,rtc=on",
+        [MACHINE_MICROVM_NOACPI] = "microvm,rtc=on,acpi=off,auto-kernel-cmdline=off",
+        [MACHINE_Q35] = "q35,usb=off,sata=off,smbus=off,vmport=off",
+        [MACHINE_PC] = "pc,usb=off,vmport=off",
+    };
+    const char *cpu = vm->opt->cpu;
+
+    add(argv, "-machine", types[vm->opt->machine]);
+    if (vm->kvm) {
+        add(argv, "-accel", "kvm");
+        add(argv, "-smp", "1");
+        add(argv, "-cpu", cpu ? cpu : "host,migratable=off");
+    } else {
+        add(argv, "-accel", "tcg,thread=multi");
+        add(argv, "-smp", "1,maxcpus=2");
+        add(argv, "-cpu", cpu ? cpu : "max");
+    }
+    if (!mmio(vm) && have_qboot())
+        add(argv, "-bios", QBOOT);
+    words_add(argv, "-m");
+    words_addf(argv, "%lluM", (unsigned long long)vm->opt->memory_mib);
+    words_add(argv, "-nodefaults");
+    words_add(argv, "-no-user-config");
+    words_add(argv, "-no-reboot");
+    add(argv, "-display", "none");
+}
+
+static void network(const struct vm *vm, struct words *argv)
+{
+    const struct run_options *o = vm->opt;
+    struct strbuf b = {0};
+
+    if (o->net.kind == NET_NONE)
+        return;
+    if (o->net.kind == NET_TAP)
+        sb_addf(&b, "tap,id=net0,ifname=%s,script=no,downscript=no", o->net.ifname);
+    else
+        sb_addf(&b, "user,id=net0");
+    for (size_t i = 0; i < o->nr_ports; i++)
+        sb_addf(&b, ",hostfwd=%s:%s:%u-:%u", o->ports[i].udp ? "udp" : "tcp", o->ports[i].address,
+                o->ports[i].host, o->ports[i].guest);
+    add(argv, "-netdev", b.s);
+    free(b.s);
+    words_add(argv, "-device");
+    if (mmio(vm))
+        words_addf(argv, "virtio-net-device,netdev=net0,mac=%s,bus=virtio-mmio-bus.%d", vm->mac,
+                   MMIO_NET_BUS);
+    else
+        words_addf(argv, "virtio-net-pci,netdev=net0,mac=%s,disable-legacy=on,romfile=", vm->mac);
+}
+
+static void command(const struct vm *vm, struct words *argv, struct strbuf *config)
+{
+    const struct run_options *o = vm->opt;
+
+    (void)config;
+    machine(vm, argv);
+    /* signal=on: Ctrl-C stays a signal, which ends the guest. */
+    add(argv, "-chardev", "stdio,id=console,signal=on");
+    add(argv, "-serial", "chardev:console");
+    words_add(argv, "-chardev");
+    words_addf(argv, "file,id=status,path=%s", vm->status_path);
+    words_add(argv, "-device");
+    words_addf(argv, "isa-debugcon,iobase=0x%x,chardev=status", STATUS_PORT);
+    network(vm, argv);
+    words_add(argv, "-device");
+    if (mmio(vm))
+        words_addf(argv, "virtio-rng-device,bus=virtio-mmio-bus.%d", MMIO_RNG_BUS);
+    else
+        words_add(argv, "virtio-rng-pci,disable-legacy=on");
+    add(argv, "-kernel", vm->kernel->path);
+    if (vm->initrd)
+        add(argv, "-initrd", vm->initrd);
+    add(argv, "-append", vm->cmdline);
+    if (o->gdb_port) {
+        words_add(argv, "-gdb");
+        words_addf(argv, "tcp:127.0.0.1:%u", o->gdb_port);
+        words_add(argv, "-S");
+    }
+    for (size_t i = 0; i < o->vmm_args.n; i++)
+        words_add(argv, o->vmm_args.v[i]);
+}
+
+const struct vmm vmm_qemu = {
+    .name = "qemu",
+    .can_tcg = true,
+    .reports_status = true,
+    .can_gdb = true,
+    .program = program,
+    .check = check,
+    .kernel_words = kernel_words,
+    .command = command,
+};
+
+const struct vmm *vmm_by_name(const char *name)
+{
+    const struct vmm *all[] = {&vmm_qemu, &vmm_firecracker, &vmm_cloud_hypervisor};
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    die("unknown VMM %s", name);
+}
