@@ -38,7 +38,7 @@ void start_high(unsigned protocol, uint64_t info)
     cpu_init();
     if (r < 0)
         panic("the boot protocol's data makes no sense");
-    mem_init();
+    memory_init();
     lapic_init();
     tsc_init();
     random_init();
@@ -53,6 +53,6 @@ void start_high(unsigned protocol, uint64_t info)
     for (enum init_level level = INIT_CORE; level < INIT_LEVELS; level++)
         if (init_run(level) < 0)
             power_off(STATUS_BOOT_FAILED);
-    tsc_calibrate();
+    sched_start();
     process_start();
 }

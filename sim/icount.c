@@ -2,7 +2,7 @@
  * A QEMU TCG plugin that counts the guest's instructions into a shared file (sim/icount.h), for
  * QEMU's plugin interface of version 7.2 (qemu-plugin.h):
  *
- *     qemu-system-x86_64 -plugin ./icount.so,file=PATH[,profile=on] ...
+ *     qemu-system-x86_64 -plugin ./icount.so,counts=PATH[,profile=on] ...
  *
  * Counting is inline: an addition to a counter for each block, no call. A block's instructions are
  * added when it starts; one that faults in the middle is counted again when it is resumed, which
@@ -135,18 +135,18 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
     for (int i = 0; i < argc; i++) {
         char *value = strchr(argv[i], '=');
         size_t name = value != NULL ? (size_t)(value - argv[i]) : strlen(argv[i]);
-        if (value != NULL && name == 4 && strncmp(argv[i], "file", name) == 0) {
+        if (value != NULL && name == 6 && strncmp(argv[i], "counts", name) == 0) {
             path = value + 1;
         } else if (value != NULL && name == 7 && strncmp(argv[i], "profile", name) == 0 &&
                    qemu_plugin_bool_parse("profile", value + 1, &profile)) {
             continue;
         } else {
-            fprintf(stderr, "icount: unknown option \"%s\" (file=PATH, profile=on)\n", argv[i]);
+            fprintf(stderr, "icount: unknown option \"%s\" (counts=PATH, profile=on)\n", argv[i]);
             return -1;
         }
     }
     if (path == NULL || strcmp(info->target_name, "x86_64") != 0) {
-        fprintf(stderr, "icount: needs file=PATH, and an x86_64 guest\n");
+        fprintf(stderr, "icount: needs counts=PATH, and an x86_64 guest\n");
         return -1;
     }
     if (!map_file(path, profile))

@@ -1,6 +1,6 @@
 # Tests. Unit tests and fuzz targets are one .c file each, whose first line lists the sources they
-# are linked with ("// unit: a.c b.c" or "// fuzz: a.c b.c"); guest tests are tests/guest/*.t. All
-# speak TAP and are run by prove.
+# are linked with ("// unit: a.c b.c" or "// fuzz: a.c b.c"); tests/tool/*.t run the host tool,
+# tests/guest/*.t boot guests. All speak TAP; scripts/run-tests, prove's machinery, runs them.
 TEST_B      := $(B)/tests
 TEST_CC     ?= gcc
 TEST_FLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-unused-parameter -DWHERRY_HOST_TEST \
@@ -11,6 +11,10 @@ UNIT_BIN    := $(UNIT_SRC:tests/unit/%.c=$(TEST_B)/unit/%)
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN    := $(FUZZ_SRC:tests/fuzz/%.c=$(TEST_B)/fuzz/%)
 FUZZ_TIME   ?= 10
+TOOL_TESTS  := $(wildcard tests/tool/*.t)
+GUEST_TESTS := $(wildcard tests/guest/*.t)
+TEST_JOBS   ?= 1
+SOAK_SECONDS ?= 3600
 
 sources_of = $(shell sed -n '1s,^// \(unit\|fuzz\): ,,p' $(1))
 # Words that begin with '-' in that line are flags for the linker.
@@ -27,12 +31,47 @@ $(TEST_B)/fuzz/%: tests/fuzz/%.c tests/unit/shim.c $$(filter-out -%,$$(call sour
 	@clang $(TEST_FLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize=alignment \
 		-o $@ $(filter %.c,$^)
 
-.PHONY: units fuzzers unit fuzz
+# What the tests of the tool and of guests find in their environment.
+TEST_GOALS := test check guest tool-tests test-redis-suite soak demo docs
+$(TEST_GOALS): export WHERRY := $(abspath $(B)/bin/wherry)
+$(TEST_GOALS): export WHERRY_KERNEL := $(abspath $(B)/wherry)
+$(TEST_GOALS): export WHERRY_B := $(abspath $(B))
+
+# The dependencies must be there before make looks at what is to be built: hence a second make.
+SUBMAKE = +@$(MAKE) -s -j$(shell nproc) B=$(B)
+
+.PHONY: units fuzzers unit fuzz test check guest tool-tests test-redis-suite soak demo
 units: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
 
 unit: units ## unit tests, under ASan and UBSan
-	CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNIT_BIN)
+	@scripts/run-tests $(UNIT_BIN)
 
 fuzz: fuzzers ## every fuzz target for FUZZ_TIME seconds (default 10)
 	@scripts/run-fuzzers $(FUZZ_TIME) $(FUZZ_BIN)
+
+tool-tests: tool ## tests of the host tool
+	@scripts/run-tests $(TOOL_TESTS)
+
+guest: kernel tool ## tests that boot guests; GUEST_TESTS=FILE... chooses
+	@scripts/run-tests -j $(TEST_JOBS) $(GUEST_TESTS)
+
+test: ## install what is missing, build and run every test (25 minutes)
+	@scripts/deps build run test
+	$(SUBMAKE) kernel tool units fuzzers
+	@scripts/run-tests $(UNIT_BIN) $(FUZZ_BIN:%=fuzz:$(FUZZ_TIME):%) $(TOOL_TESTS) $(GUEST_TESTS)
+
+check: ## unit tests and a boot (3 minutes)
+	$(SUBMAKE) kernel tool units
+	@scripts/run-tests $(UNIT_BIN) tests/guest/smoke.t
+
+test-redis-suite: kernel tool ## Redis's own test suite, whole (an hour)
+	@REDIS_SUITE=all scripts/run-tests tests/guest/redis-suite.t
+
+soak: kernel tool ## SOAK_SECONDS (3600) of load and connection churn on redis-server
+	@SOAK_SECONDS=$(SOAK_SECONDS) tests/guest/soak
+
+demo: ## boot redis-server under Wherry and under Linux, and compare them (10 minutes)
+	@scripts/deps build run
+	$(SUBMAKE) kernel tool
+	@scripts/demo

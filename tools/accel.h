@@ -8,7 +8,7 @@
 
 #include "util.h"
 
-#define KVM_TEST_LOOPS    100000
+#define KVM_TEST_LOOPS    10000
 #define KVM_TEST_LIMIT_MS 500
 
 struct kvm_state {

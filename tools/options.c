@@ -166,7 +166,8 @@ static const struct option {
     {OPT_APPEND, "append", 0, ARG, "WORDS", "more words for the kernel's command line"},
     {OPT_VMM_ARG, "vmm-arg", 0, ARG, "WORD",
      "one more word for the VMM's command line; repeatable"},
-    {OPT_STRACE, "strace", 0, NO_ARG, NULL, "print the program's system calls"},
+    {OPT_STRACE, "strace", 0, MAYBE_ARG, "[=CALL,...]",
+     "print the program's system calls, or those named"},
     {OPT_GDB, "gdb", 0, MAYBE_ARG, "[=PORT]",
      "wait for gdb before the first instruction (default port 1234)"},
     {OPT_TIMEOUT, "timeout", 0, ARG, "SECONDS", "end the guest after this time, with status 124"},
@@ -247,7 +248,7 @@ static void apply(struct run_options *o, const struct option *opt, const char *v
         o->cpu = value;
         break;
     case OPT_STRACE:
-        o->strace = true;
+        o->strace = value ? value : "";
         break;
     case OPT_GDB:
         o->gdb_port = value ? number(option, value, UINT16_MAX) : GDB_PORT;

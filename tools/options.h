@@ -38,7 +38,8 @@ struct run_options {
     uint64_t memory_mib;
     unsigned timeout_s; /* 0: none */
     unsigned gdb_port;  /* 0: none */
-    bool strace, dry_run;
+    bool dry_run;
+    const char *strace;  /* NULL: off, "": all calls, else a list */
     struct words append; /* words for the kernel, as given */
     struct words vmm_args;
     const char *initrd_out;

@@ -162,8 +162,11 @@ static char *kernel_cmdline(struct run *r)
         add_word(&line, extra.v[i]);
     if (r->vmm->reports_status)
         sb_addf(&line, " wherry.statusport=0x%x", STATUS_PORT);
-    if (o->strace)
-        sb_addf(&line, " wherry.strace");
+    if (o->strace) {
+        word = xasprintf("wherry.strace%s%s", *o->strace ? "=" : "", o->strace);
+        add_word(&line, word);
+        free(word);
+    }
     for (size_t i = 0; i < o->append.n; i++)
         sb_addf(&line, " %s", o->append.v[i]);
     for (size_t i = 0; i < o->env.n; i++)
@@ -302,11 +305,11 @@ static void announce_gdb(const struct run *r)
         shell_quote(&b, r->kernel.symbols);
     }
     sb_addf(&b, " -ex 'target remote 127.0.0.1:%u'", r->opt.gdb_port);
-    if (r->root.host_program) {
-        /* A program's load address is known once it runs: the kernel prints it. */
+    if (r->root.host_program && r->kernel.kind == KERNEL_WHERRY) {
+        /* Where a position-independent program lies is known once the kernel has loaded it. */
         struct strbuf cmd = {0};
-        sb_addf(&cmd, "add-symbol-file %s -o 0", r->root.host_program);
-        sb_addf(&b, " -ex ");
+        sb_addf(&cmd, "add-symbol-file %s -o mm_layout.code_start", r->root.host_program);
+        sb_addf(&b, " -ex 'hbreak build_stack' -ex continue -ex ");
         shell_quote(&b, cmd.s);
         free(cmd.s);
     }

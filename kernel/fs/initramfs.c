@@ -22,16 +22,21 @@
 #include "fs/initramfs.h"
 
 #include "arch/x86_64/boot.h"
+#include "drivers/blkdev.h"
 #include "drivers/power.h"
 #include "fs/cpio.h"
 #include "fs/decompress.h"
 #include "fs/tmpfs.h"
+#include "lib/cmdline.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/slab.h"
 
-#define EXIT_BAD_ROOT 1
+#define EXIT_BAD_ROOT 125
 #define TARGET_MAX    PATH_MAX
+/* Read at a time from a disk: two headers with names, usually. */
+#define DISK_CHUNK       (4 * PAGE_SIZE)
+#define DISK_CHUNK_ORDER 2
 
 struct hard_link {
     struct hard_link *next;
@@ -55,6 +60,10 @@ struct unpacker {
     size_t target_len;
     struct inode *link_inode;  /* referenced; its inode */
     char name[PATH_MAX];       /* of the entry at work, for messages */
+    struct blkdev *disk;       /* the archive is there; NULL: in memory */
+    const uint8_t *chunk;      /* what was read of it last */
+    uint64_t chunk_off;        /* where on the disk that is */
+    uint64_t skip_to;          /* where to go on reading; 0: behind the chunk */
 };
 
 struct initramfs_stats initramfs_stats;
@@ -300,12 +309,32 @@ static int stream_entry(struct cpio_sink *s, const struct cpio_entry *e, const c
     return err;
 }
 
+/*
+ * Leaves the data of a file where it is if it is page aligned on the disk. The parser is then
+ * started anew behind it: an entry may always be the first of an archive.
+ */
+static bool stay_on_disk(struct unpacker *u, const uint8_t *data)
+{
+    uint64_t off = u->chunk_off + (uint64_t)(data - u->chunk);
+    uint32_t size = u->stream->e.size;
+    if (u->disk == NULL || u->file_pos != 0 || off % PAGE_SIZE != 0 || size < PAGE_SIZE)
+        return false;
+    if (size > u->disk->size - off)
+        give_up(u, cpio_status_text(CPIO_TRUNCATED), u->name);
+    tmpfs_set_backing_disk(u->file->inode, u->disk, off, size);
+    initramfs_stats.in_place += size;
+    u->skip_to = ALIGN_UP(off + size, 4ul);
+    return true;
+}
+
 static int stream_data(struct cpio_sink *s, const uint8_t *data, size_t n)
 {
     struct unpacker *u = container_of(s, struct unpacker, cpio);
     if (u->target != NULL) {
         memcpy(u->target + u->target_len, data, n);
         u->target_len += n;
+    } else if (u->file != NULL && stay_on_disk(u, data)) {
+        return -ECANCELED;
     } else if (u->file != NULL) {
         ssize_t done = file_write_at(u->file, data, n, u->file_pos);
         if (done != (ssize_t)n)
@@ -391,6 +420,76 @@ static size_t unpack_plain(struct unpacker *u, const uint8_t *buf, size_t len)
     }
 }
 
+static void unpacker_init(struct unpacker *u)
+{
+    u->cpio = (struct cpio_sink){stream_entry, stream_data, stream_end};
+    u->decompress = (struct decompress_sink){stream_output, stream_consumed};
+}
+
+/* An archive on a disk, uncompressed, to its trailer. Its larger files are read when they are used. */
+static void unpack_disk(struct unpacker *u)
+{
+    phys_t frames[DISK_CHUNK >> PAGE_SHIFT], buf = frame_alloc(DISK_CHUNK_ORDER);
+    u->stream = vmalloc(sizeof(*u->stream));
+    if (u->stream == NULL || buf == 0)
+        give_up_errno(u, -ENOMEM);
+    for (unsigned i = 0; i < ARRAY_SIZE(frames); i++)
+        frames[i] = buf + i * PAGE_SIZE;
+    cpio_stream_init(u->stream, &u->cpio);
+    u->chunk = phys_to_virt(buf);
+    uint64_t off = 0;
+    while (off < u->disk->size && !u->stream->trailer) {
+        u->chunk_off = ALIGN_DOWN(off, PAGE_SIZE);
+        uint64_t have = MIN(u->disk->size - u->chunk_off, DISK_CHUNK);
+        unsigned pages = (unsigned)((have + PAGE_SIZE - 1) >> PAGE_SHIFT);
+        if (u->disk->transfer(u->disk, false, u->chunk_off, frames, pages) < 0)
+            give_up(u, "the disk cannot be read", u->disk->name);
+        size_t at = off - u->chunk_off;
+        int err = cpio_stream_push(u->stream, u->chunk + at, have - at);
+        off = u->chunk_off + have;
+        if (err == -ECANCELED) {
+            (void)stream_end(&u->cpio);
+            off = u->skip_to;
+            cpio_stream_init(u->stream, &u->cpio);
+        } else if (u->stream->status != CPIO_ENTRY) {
+            give_up(u, cpio_status_text(u->stream->status), u->name);
+        } else if (err < 0) {
+            give_up_errno(u, err);
+        }
+    }
+    forget_links(u);
+    vfree(u->stream);
+    u->stream = NULL;
+    frame_put(buf);
+}
+
+static const char *root_disk; /* wherry.root= */
+
+static int set_root_disk(const char *value)
+{
+    root_disk = value;
+    return value != NULL && value[0] != '\0' ? 0 : -EINVAL;
+}
+CMDLINE("wherry.root", set_root_disk);
+
+void initramfs_unpack_disk(void)
+{
+    if (root_disk == NULL)
+        return;
+    struct unpacker *u = kzalloc(sizeof(*u));
+    if (u == NULL)
+        panic("no memory to unpack the root file system");
+    u->disk = blkdev_find(root_disk);
+    if (u->disk == NULL)
+        give_up(u, "wherry.root= names a disk that is not there", root_disk);
+    unpacker_init(u);
+    uint32_t umask = fs_context.umask;
+    fs_context.umask = 0;
+    unpack_disk(u);
+    fs_context.umask = umask;
+    kfree(u);
+}
+
 void initramfs_unpack(void)
 {
     phys_t start = boot_info.initrd_start, end = boot_info.initrd_end;
@@ -401,8 +500,7 @@ void initramfs_unpack(void)
     if (u == NULL)
         panic("no memory to unpack the initial root file system");
     frame_adopt(ALIGN_DOWN(start, PAGE_SIZE), ALIGN_UP(end, PAGE_SIZE));
-    u->cpio = (struct cpio_sink){stream_entry, stream_data, stream_end};
-    u->decompress = (struct decompress_sink){stream_output, stream_consumed};
+    unpacker_init(u);
     u->cursor = ALIGN_DOWN(start, PAGE_SIZE);
     u->end = ALIGN_UP(end, PAGE_SIZE);
     uint32_t umask = fs_context.umask;

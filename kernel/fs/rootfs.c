@@ -31,6 +31,7 @@ static int rootfs_init(void)
         panic("no memory for the root file system");
     vfs_set_root(root);
     initramfs_unpack();
+    initramfs_unpack_disk();
     devices_register();
 
     uint32_t umask = fs_context.umask;

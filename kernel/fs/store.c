@@ -3,6 +3,7 @@
  */
 #include "fs/store.h"
 
+#include "drivers/blkdev.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/slab.h"
@@ -18,6 +19,9 @@
 struct leaf {
     uint32_t slot[FANOUT]; /* frame numbers: physical memory up to 16 TiB */
 };
+
+/* Pages read from disk at a time: start-up code and libraries are used in runs. */
+#define READ_PAGES 16
 
 struct inner {
     void *child[FANOUT];
@@ -138,6 +142,8 @@ static bool in_backing(const struct page_store *ps, uint64_t i)
 static void backing_gone(struct page_store *ps, uint64_t i, bool cut)
 {
     phys_t first = (ps->backing & PAGE_MASK) + i * PAGE_SIZE;
+    if (ps->disk != NULL)
+        return; /* it never had a frame */
     if (aligned(ps)) {
         frame_put(first);
         return;
@@ -164,6 +170,43 @@ void store_init(struct page_store *ps, phys_t backing, uint64_t len)
     *ps = (struct page_store){.backing = backing, .backing_len = len};
 }
 
+void store_init_disk(struct page_store *ps, struct blkdev *disk, uint64_t off, uint64_t len)
+{
+    *ps = (struct page_store){.backing = off, .backing_len = len, .disk = disk};
+}
+
+int store_bring_slow(struct page_store *ps, uint64_t i)
+{
+    phys_t frames[READ_PAGES];
+    unsigned n = 0;
+    int err = 0;
+    while (n < READ_PAGES && in_backing(ps, i + n)) {
+        frames[n] = frame_alloc(0);
+        if (frames[n] == 0)
+            break;
+        n++;
+    }
+    if (n == 0)
+        return in_backing(ps, i) ? -ENOMEM : 0;
+    err = ps->disk->transfer(ps->disk, false, ps->backing + i * PAGE_SIZE, frames, n);
+    for (unsigned k = 0; k < n; k++) {
+        uint64_t off = (i + k) * PAGE_SIZE;
+        /* Somebody else may have brought, written or cut the page while we slept. */
+        if (err < 0 || !in_backing(ps, i + k)) {
+            frame_put(frames[k]);
+            continue;
+        }
+        if (ps->backing_len - off < PAGE_SIZE)
+            memset((char *)phys_to_virt(frames[k]) + (ps->backing_len - off), 0,
+                   PAGE_SIZE - (ps->backing_len - off));
+        if (store_install(ps, i + k, frames[k]) < 0) {
+            frame_put(frames[k]);
+            err = k == 0 ? -ENOMEM : 0;
+        }
+    }
+    return err;
+}
+
 /* ---- Pages --------------------------------------------------------------------------------- */
 
 phys_t store_peek(const struct page_store *ps, uint64_t i)
@@ -173,7 +216,7 @@ phys_t store_peek(const struct page_store *ps, uint64_t i)
         return 0;
     if (v != SLOT_EMPTY)
         return (phys_t)v << PAGE_SHIFT;
-    return i < backing_pages(ps) && aligned(ps) ? ps->backing + i * PAGE_SIZE : 0;
+    return i < backing_pages(ps) && aligned(ps) && ps->disk == NULL ? ps->backing + i * PAGE_SIZE : 0;
 }
 
 int store_install(struct page_store *ps, uint64_t i, phys_t frame)
@@ -195,6 +238,13 @@ phys_t store_get(struct page_store *ps, uint64_t i)
     phys_t frame = store_peek(ps, i);
     if (likely(frame != 0))
         return frame;
+    if (ps->disk != NULL) {
+        if (store_bring_slow(ps, i) < 0)
+            return 0;
+        frame = store_peek(ps, i);
+        if (frame != 0)
+            return frame;
+    }
     frame = frame_alloc(0);
     if (frame == 0)
         return 0;
@@ -215,7 +265,7 @@ phys_t store_get(struct page_store *ps, uint64_t i)
 
 const void *store_run(const struct page_store *ps, uint64_t off, size_t max, size_t *n)
 {
-    if (ps->root == NULL && off < ps->backing_len) {
+    if (ps->root == NULL && off < ps->backing_len && ps->disk == NULL) {
         *n = MIN(max, ps->backing_len - off);
         return phys_to_virt(ps->backing + off);
     }
@@ -225,7 +275,7 @@ const void *store_run(const struct page_store *ps, uint64_t off, size_t max, siz
     phys_t frame = store_peek(ps, i);
     if (frame != 0)
         return (const char *)phys_to_virt(frame) + in_page;
-    if (off < ps->backing_len && slot_value(ps, i) == SLOT_EMPTY) {
+    if (off < ps->backing_len && slot_value(ps, i) == SLOT_EMPTY && ps->disk == NULL) {
         *n = MIN(*n, ps->backing_len - off);
         return phys_to_virt(ps->backing + off);
     }

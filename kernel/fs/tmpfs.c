@@ -62,6 +62,12 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *it, uint64_t *pos)
         /* Not over a page border when the copy may sleep: one frame is held at a time. */
         if (!it->kernel)
             want = MIN(want, PAGE_SIZE - (off & (PAGE_SIZE - 1)));
+        int err = store_bring(ps, off >> PAGE_SHIFT);
+        if (err < 0) {
+            if (done == 0)
+                return err;
+            break;
+        }
         const void *p = store_run(ps, off, want, &n);
         ssize_t got;
         if (p == NULL) {
@@ -306,7 +312,16 @@ static phys_t tmpfs_page(struct vma *v, uint64_t pgoff, bool write, int *err)
     return frame;
 }
 
-static const struct vma_ops tmpfs_vma_ops = {.page = tmpfs_page};
+static phys_t tmpfs_page_ready(struct vma *v, uint64_t pgoff)
+{
+    phys_t frame = store_peek(pages_of(v->file->inode), pgoff);
+
+    if (frame)
+        frame_get(frame);
+    return frame;
+}
+
+static const struct vma_ops tmpfs_vma_ops = {.page = tmpfs_page, .page_ready = tmpfs_page_ready};
 
 static int tmpfs_mmap(struct file *f, struct vma *v)
 {
@@ -500,6 +515,12 @@ struct filesystem *tmpfs_new(const char *type, uint32_t root_mode)
 void tmpfs_set_backing(struct inode *i, phys_t data, uint64_t len)
 {
     store_init(pages_of(i), data, len);
+    i->size = len;
+}
+
+void tmpfs_set_backing_disk(struct inode *i, struct blkdev *disk, uint64_t off, uint64_t len)
+{
+    store_init_disk(pages_of(i), disk, off, len);
     i->size = len;
 }
 

@@ -89,9 +89,10 @@ static int map_segment(struct file *f, const struct elf_segment *s, virt_t bias)
                     ALIGN_DOWN(s->offset, PAGE_SIZE) >> PAGE_SHIFT, NULL);
         if (r < 0)
             return r;
-        /* The rest of the last page is .bss. */
+        /* The rest of the last page is .bss, and beyond it zero too: ld.so's first allocations
+         * come from there. */
         if (s->memsz > s->filesz && file_pages > file_end && s->prot & PROT_WRITE &&
-            clear_user((void *)file_end, MIN(file_pages, end) - file_end) < 0)
+            clear_user((void *)file_end, file_pages - file_end) < 0)
             return -EFAULT;
     } else {
         file_pages = start;
@@ -160,6 +161,7 @@ static int open_program(const char *path, struct file **f)
     if (vfs_stat_file(*f, &st) == 0 && (st.mode & S_IFMT) == S_IFREG && !(st.mode & 0111)) {
         why = "not executable";
         file_put(*f);
+        *f = NULL;
         return -EACCES;
     }
     return 0;

@@ -87,7 +87,11 @@ static long requeue(uint32_t *from, uint32_t *to, int wake_count, int move_count
 
     if (wake_count < 0 || move_count < 0)
         return -EINVAL;
+    if ((uint64_t)to & 3)
+        return -EINVAL;
     n = wake((uint64_t)from, wake_count, FUTEX_BITSET_MATCH_ANY);
+    if (from == to) /* they stay, and would be met again for ever */
+        return n;
     list_for_each_safe (w, b, struct futex_waiter, link) {
         if (move_count == 0)
             break;
@@ -114,6 +118,8 @@ static long wake_op(uint32_t *a, uint32_t *b, int count_a, int count_b, uint32_t
     bool hit;
     long n;
 
+    if ((uint64_t)b & 3)
+        return -EINVAL;
     if (get_user(v, b) < 0)
         return -EFAULT;
     old = v;
@@ -269,8 +275,15 @@ static void walk_robust_list(const struct thread *t)
             release_robust(t, (entry & ~1ul) + offset);
         entry = next;
     }
-    if (pending)
-        release_robust(t, (pending & ~1ul) + offset);
+    if (pending) {
+        uint64_t addr = (pending & ~1ul) + offset;
+        uint32_t v;
+
+        /* It died between unlocking and waking: the wake-up is ours to give. */
+        if (!(addr & 3) && get_user(v, (uint32_t *)addr) == 0 && v == 0)
+            wake(addr, 1, FUTEX_BITSET_MATCH_ANY);
+        release_robust(t, addr);
+    }
 }
 
 void futex_thread_exit(struct thread *t)

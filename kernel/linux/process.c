@@ -120,6 +120,7 @@ void process_exit_thread(void)
         process_exit(process.exit_status);
     if (survivor && thread_count == 2)
         thread_wake(survivor);
+    signal_retarget(~t->sig->mask);
     sigstate_free(t->sig);
     t->sig = NULL;
     thread_exit();

@@ -50,6 +50,9 @@ static long sys_rseq(struct rseq *u, uint32_t len, int flags, uint32_t sig)
             return -EINVAL;
         if (sig != signature)
             return -EPERM;
+        if (put_user((uint32_t)0, &u->cpu_id_start) < 0 ||
+            put_user((uint32_t)RSEQ_CPU_ID_UNINITIALIZED, &u->cpu_id) < 0)
+            return -EFAULT;
         t->rseq = 0;
         return 0;
     }

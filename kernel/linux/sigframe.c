@@ -20,6 +20,7 @@
 #define XCOMP_BV       (XSAVE_HEADER + 8)
 #define MXCSR_OFFSET   24
 #define MXCSR_MASK     0xffff
+#define XSTATE_LEGACY  3 /* x87 and SSE */
 #define UC_FLAGS_SET   (UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS)
 
 struct rt_sigframe {
@@ -45,8 +46,10 @@ static int save_fpu(uint64_t at)
     struct _fpx_sw_bytes sw = {0};
     uint32_t magic2 = FP_XSTATE_MAGIC2;
 
-    fpu_save(area);
+    fpu_save_all(area);
     if (cpu_features.xsave) {
+        /* A handler may change these in the frame without knowing of this word: they count. */
+        *(uint64_t *)(area + XSTATE_BV) |= XSTATE_LEGACY;
         sw.magic1 = FP_XSTATE_MAGIC1;
         sw.extended_size = size + sizeof(magic2);
         sw.xfeatures = cpu_features.xcr0;
@@ -95,6 +98,9 @@ int sigframe_push(struct trap_frame *f, int sig, const siginfo_t *info, const st
     if (save_fpu(fpu) < 0 || copy_to_user((void *)at, &frame, sizeof(frame)) < 0)
         return -EFAULT;
 
+    /* The handler starts with a fresh FPU (psABI §3.2.3 wants the x87 stack empty). */
+    fpu_init_area(current()->fpu);
+    fpu_restore(current()->fpu);
     f->rdi = sig;
     f->rsi = at + offsetof(struct rt_sigframe, info);
     f->rdx = at + offsetof(struct rt_sigframe, uc);
@@ -129,7 +135,7 @@ static int restore_fpu(uint64_t at)
             memset(area + XCOMP_BV, 0, FPU_ALIGN - 8);
         } else {
             memset(area + XSAVE_HEADER, 0, FPU_ALIGN);
-            *(uint64_t *)(area + XSTATE_BV) = 3; /* x87 and SSE only */
+            *(uint64_t *)(area + XSTATE_BV) = XSTATE_LEGACY;
         }
     }
     *(uint32_t *)(area + MXCSR_OFFSET) &= MXCSR_MASK;

@@ -106,17 +106,19 @@ static void interrupt(struct thread *t)
 void signal_send_process(int sig, const siginfo_t *info)
 {
     struct thread *target = NULL;
-    bool blocked_by_all = true;
+    bool blocked_by_all = true, wanted = false;
 
     list_for_each (t, &thread_list, struct thread, all_link) {
         if (!t->sig || t->sig->mask & SIGMASK(sig))
             continue;
+        if (t->sig->waiting & SIGMASK(sig))
+            wanted = true;
         blocked_by_all = false;
         /* Best the current thread, else one that sleeps and can be woken. */
         if (!target || t == current() || (target != current() && t->interruptible))
             target = t;
     }
-    if (!blocked_by_all && ignored(sig))
+    if (!blocked_by_all && !wanted && ignored(sig))
         return;
     enqueue(&process_pending, sig, info);
     signal_recalc_all();
@@ -127,7 +129,7 @@ void signal_send_process(int sig, const siginfo_t *info)
 
 void signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
 {
-    if (!t->sig || (!(t->sig->mask & SIGMASK(sig)) && ignored(sig)))
+    if (!t->sig || (!((t->sig->mask | t->sig->waiting) & SIGMASK(sig)) && ignored(sig)))
         return;
     enqueue(&t->sig->pending, sig, info);
     signal_recalc(t);
@@ -188,6 +190,36 @@ uint64_t signal_pending_set(void)
     return current()->sig->pending.set | process_pending.set;
 }
 
+void signal_retarget(uint64_t set)
+{
+    set &= process_pending.set;
+    list_for_each (t, &thread_list, struct thread, all_link)
+        if (set && t != current() && t->sig && set & ~t->sig->mask) {
+            set &= t->sig->mask;
+            interrupt(t);
+        }
+}
+
+static bool add_overrun(struct sigpending *p, int sig, int timer_id, uint64_t n)
+{
+    list_for_each (q, &p->queue, struct sigqueued, link)
+        if (q->info.si_signo == sig && q->info.si_code == SI_TIMER && q->info.si_tid == timer_id) {
+            q->info.si_overrun = MIN(q->info.si_overrun + n, (uint64_t)INT32_MAX);
+            return true;
+        }
+    return false;
+}
+
+bool signal_add_overrun(int sig, int timer_id, uint64_t n)
+{
+    if (add_overrun(&process_pending, sig, timer_id, n))
+        return true;
+    list_for_each (t, &thread_list, struct thread, all_link)
+        if (t->sig && add_overrun(&t->sig->pending, sig, timer_id, n))
+            return true;
+    return false;
+}
+
 uint64_t signal_set_mask(uint64_t mask)
 {
     struct sigstate *s = current()->sig;
@@ -195,6 +227,8 @@ uint64_t signal_set_mask(uint64_t mask)
 
     s->mask = mask & ~UNBLOCKABLE;
     signal_recalc(current());
+    if (unlikely(process_pending.set & s->mask & ~old))
+        signal_retarget(s->mask & ~old);
     return old;
 }
 
@@ -292,6 +326,8 @@ static void deliver(struct trap_frame *f)
         s->mask |= a.mask | (a.flags & SA_NODEFER ? 0 : SIGMASK(sig));
         s->mask &= ~UNBLOCKABLE;
         signal_recalc(current());
+        if (unlikely(process_pending.set & s->mask & ~old_mask))
+            signal_retarget(s->mask & ~old_mask);
     }
 }
 

@@ -29,6 +29,7 @@ struct sigstate {
     uint64_t mask;
     uint64_t saved_mask; /* to come back once the call's signal was handled */
     bool restore_mask;
+    uint64_t waiting; /* sigtimedwait: signals taken even if they would be ignored */
     struct sigpending pending;
     stack_t altstack;
 };
@@ -41,6 +42,11 @@ void sigstate_free(struct sigstate *s);
 /* Recomputes thread->signal_pending of one thread or all. */
 void signal_recalc(struct thread *t);
 void signal_recalc_all(void);
+/* A thread stops handling what the process may have pending: another one that can is woken. */
+void signal_retarget(uint64_t set);
+/* A timer fired whose signal, with its id in si_tid, is queued still: counts an overrun there.
+ * False if it is not queued. */
+bool signal_add_overrun(int sig, int timer_id, uint64_t n);
 /* Takes the next signal of set pending for the current thread. */
 int signal_take(uint64_t set, siginfo_t *info);
 /* Sends a signal the current thread cannot refuse: a blocked or ignored one kills. */

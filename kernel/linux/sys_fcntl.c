@@ -14,6 +14,7 @@
 #include <asm/signal.h>
 
 #define SETTABLE (O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME)
+#define SIGNAL_MAX 64 /* the real-time ones included */
 #define SEALS    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 static long set_flags(struct file *f, unsigned flags)
@@ -168,7 +169,7 @@ static long do_fcntl(struct file *f, int fd, unsigned cmd, uint64_t arg)
     case F_GETOWN_EX:
         return get_owner_ex(f, arg);
     case F_SETSIG:
-        if (arg > NSIG)
+        if (arg > SIGNAL_MAX)
             return -EINVAL;
         f->owner_sig = (int32_t)arg;
         return 0;

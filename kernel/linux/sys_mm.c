@@ -44,7 +44,10 @@ static long sys_mmap(uint64_t addr, size_t len, unsigned prot, unsigned flags, i
             return -EOVERFLOW;
         }
     }
-    r = vma_map(addr, len, prot, flags & ~(VMA_STACK | VMA_KERNEL), f, off >> PAGE_SHIFT, NULL);
+    /* The highest bits ask for a size of huge pages: the kernel's own flags are there inside. */
+    flags &= (1u << MAP_HUGE_SHIFT) - 1;
+    r = vma_map(addr, len, prot, flags | (flags & MAP_HUGETLB ? VMA_HUGE : 0), f,
+                off >> PAGE_SHIFT, NULL);
     if (f)
         file_put(f);
     if (r >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && prot & (PROT_READ | PROT_WRITE))
@@ -131,12 +134,12 @@ static long sys_madvise(uint64_t addr, size_t len, int advice)
         return len ? vma_change_flags(addr, len, 0, 0) : 0;
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
-        return len ? vma_discard(addr, len) : 0;
+        return len ? vma_discard(addr, len, advice == MADV_DONTNEED_LOCKED) : 0;
     case MADV_FREE: {
         struct vma *v = vma_find(addr);
         if (v && v->file)
             return -EINVAL;
-        return len ? vma_discard(addr, len) : 0;
+        return len ? vma_discard(addr, len, false) : 0;
     }
     case MADV_HUGEPAGE:
         return len ? vma_change_flags(addr, len, VMA_HUGE, VMA_NOHUGE) : 0;
@@ -164,6 +167,8 @@ static long sys_msync(uint64_t addr, size_t len, int flags)
     if (addr & ~PAGE_MASK || flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
         (flags & MS_ASYNC && flags & MS_SYNC))
         return -EINVAL;
+    if (len > USER_MAX)
+        return -ENOMEM;
     /* All files are in memory: there is nothing to write back. */
     return len ? vma_change_flags(addr, ALIGN_UP(len, PAGE_SIZE), 0, 0) : 0;
 }
@@ -173,6 +178,8 @@ static long sys_mincore(uint64_t addr, size_t len, uint8_t *vec)
 {
     if (addr & ~PAGE_MASK)
         return -EINVAL;
+    if (addr > USER_MAX || len > USER_MAX - addr)
+        return -ENOMEM;
     for (uint64_t at = addr; at < addr + len; at += PAGE_SIZE, vec++) {
         if (!vma_find(at))
             return -ENOMEM;

@@ -128,6 +128,7 @@ static long sys_rt_sigtimedwait(const uint64_t *uset, siginfo_t *uinfo,
     if (!sig && (!ts || ns)) {
         /* Unblock them for the sleep, so that their arrival ends it. */
         old = signal_set_mask(current()->sig->mask & ~set);
+        current()->sig->waiting = set;
         while (!signal_pending()) {
             bool in_time;
             current()->interruptible = true;
@@ -136,8 +137,9 @@ static long sys_rt_sigtimedwait(const uint64_t *uset, siginfo_t *uinfo,
             if (!in_time)
                 break;
         }
-        signal_set_mask(old);
+        current()->sig->waiting = 0;
         sig = signal_dequeue(set, &info);
+        signal_set_mask(old);
         if (!sig)
             return signal_pending() ? -EINTR : -EAGAIN;
     }
@@ -256,6 +258,8 @@ static long sys_sigaltstack(const stack_t *uss, stack_t *uold)
         if (mode != SS_DISABLE && new.ss_size < MINIMUM_STACK)
             return -ENOMEM;
         new.ss_flags &= ~SS_ONSTACK;
+        if (mode == SS_DISABLE)
+            new = (stack_t){.ss_flags = SS_DISABLE};
         s->altstack = new;
     }
     return uold ? copy_to_user(uold, &old, sizeof(old)) : 0;

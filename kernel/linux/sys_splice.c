@@ -75,19 +75,11 @@ static ssize_t send_range(struct file *in, uint64_t *in_pos, struct file *out, u
     bool pages = tmpfs_is_file(in);
     size_t done = 0;
     while (done < n) {
-        uint64_t before = *in_pos;
         ssize_t r = pages ? send_pages(in, in_pos, out, out_pos, n - done)
                           : send_copy(in, in_pos, out, out_pos, n - done);
         if (r <= 0)
             return done > 0 ? (ssize_t)done : r;
         done += (size_t)r;
-        /* A destination that took less than it was offered will not take more now; at the end
-         * of the input there is nothing more to offer. */
-        if (*in_pos == before)
-            break;
-        if (file_nonblock(out) && (size_t)r < MIN(n, PAGE_SIZE) && done < n &&
-            (in->inode == NULL || *in_pos < in->inode->size))
-            break;
     }
     return (ssize_t)done;
 }

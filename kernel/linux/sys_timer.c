@@ -171,9 +171,14 @@ static void posix_fire(struct clock_timer *c, uint64_t missed)
     siginfo_t info = {0};
     struct thread *t;
 
-    p->overrun = MIN(missed, (uint64_t)OVERRUN_MAX);
     if (p->notify == SIGEV_NONE_)
         return;
+    /* A timer has at most one signal queued; what comes before it is taken is counted in it. */
+    if (signal_add_overrun(p->signo, p->id, missed + 1)) {
+        p->overrun = MIN(p->overrun + missed + 1, (uint64_t)OVERRUN_MAX);
+        return;
+    }
+    p->overrun = MIN(missed, (uint64_t)OVERRUN_MAX);
     info.si_code = SI_TIMER;
     info.si_tid = p->id;
     info.si_overrun = p->overrun;

@@ -194,18 +194,35 @@ phys_t frame_alloc_split(unsigned order)
     phys_t p = frame_alloc(order);
 
     if (p)
-        frame_adopt(p, p + (PAGE_SIZE << order));
+        frame_split(p);
     return p;
+}
+
+static void make_single(struct frame *f)
+{
+    f->state = FRAME_USED;
+    f->order = 0;
+    f->refs = 1;
+}
+
+void frame_split(phys_t p)
+{
+    struct frame *f = frame_of(p);
+    unsigned n;
+
+    assert(f && f->state == FRAME_USED && f->refs == 1);
+    n = 1u << f->order;
+    for (unsigned i = 0; i < n; i++)
+        make_single(&f[i]);
 }
 
 void frame_adopt(phys_t start, phys_t end)
 {
     for (; start < end; start += PAGE_SIZE) {
-        struct frame *f = frame_of(start);
-        if (f) {
-            f->state = FRAME_USED;
-            f->order = 0;
-            f->refs = 1;
+        struct frame_range *r = range_of(start);
+        if (r) {
+            make_single(&r->frames[index_in(r, start)]);
+            r->total++;
         }
     }
 }

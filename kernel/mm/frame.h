@@ -51,6 +51,8 @@ phys_t frame_alloc_zero(void);
 phys_t frame_alloc_from(unsigned range, unsigned order);
 /* 2^order frames that are freed one by one (each has its own reference). */
 phys_t frame_alloc_split(unsigned order);
+/* Turns an allocated block, referenced once, into frames that are freed one by one. */
+void frame_split(phys_t p);
 /* Marks each 4 KiB frame of [start, end), page aligned and never released, as used with one
  * reference: memory that was filled before the allocator ran (the initrd) becomes ordinary. */
 void frame_adopt(phys_t start, phys_t end);

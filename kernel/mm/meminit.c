@@ -67,7 +67,7 @@ static void each_range(bool low)
     }
 }
 
-void mem_init(void)
+void memory_init(void)
 {
     unsigned added = 0;
 

@@ -3,4 +3,4 @@
  */
 #pragma once
 
-void mem_init(void);
+void memory_init(void);

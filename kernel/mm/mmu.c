@@ -66,20 +66,43 @@ static bool is_huge(uint64_t pde)
     return pde & PTE_HUGE && pde & (PTE_P | PTE_NONE);
 }
 
-/* Is the slot's page there as one, while only part of it is meant? Then it is split. Out of memory
- * here leaves no way back; the frames of the huge page can pay for the table only after the split,
- * so a reserve of one frame is kept by frame_alloc's callers failing earlier. */
-static void split_partial(uint64_t *pde, virt_t va, virt_t stop)
+/* Is the slot's page there as one, while only part of it is meant? Then it is split. */
+static int split_partial(uint64_t *pde, virt_t va, virt_t stop)
 {
     phys_t base = *pde & PTE_ADDR;
 
     if (!is_huge(*pde) || stop - va == HUGE_SIZE)
-        return;
+        return 0;
     if (pde_split(pde, va) < 0)
-        panic("out of memory splitting a 2 MiB page");
-    /* One block of 512 frames becomes 512 frames. */
-    frame_adopt(base, base + HUGE_SIZE);
+        return -ENOMEM;
+    frame_split(base);
     mm_stats.huge -= FRAMES_PER_HUGE;
+    return 0;
+}
+
+/* The same for a page of which [va, stop) goes away: if memory is out, a frame that goes anyway
+ * becomes the table. Giving memory back must not fail for want of memory. */
+static void split_to_zap(uint64_t *pde, virt_t va, virt_t stop)
+{
+    phys_t base = *pde & PTE_ADDR, table = base + (va & ~HUGE_MASK);
+    uint64_t *pte;
+
+    if (split_partial(pde, va, stop) == 0)
+        return;
+    frame_split(base);
+    mm_stats.huge -= FRAMES_PER_HUGE;
+    pde_split_into(pde, va, table);
+    pte = pte_lookup(va, false, NULL);
+    mmu_account(*pte, -1);
+    *pte = 0;
+    tlb_flush_page(va);
+}
+
+int mmu_split(virt_t va)
+{
+    uint64_t *pde = pde_lookup(va, false);
+
+    return pde && va & ~HUGE_MASK ? split_partial(pde, va, slot_end(va, UINT64_MAX)) : 0;
 }
 
 static bool table_is_empty(uint64_t pde)
@@ -102,7 +125,7 @@ void mmu_zap(virt_t start, virt_t end)
         stop = slot_end(va, end);
         if (!pde || !*pde)
             continue;
-        split_partial(pde, va, stop);
+        split_to_zap(pde, va, stop);
         if (is_huge(*pde)) {
             zap_entry(*pde, FRAMES_PER_HUGE);
             *pde = 0;
@@ -148,8 +171,8 @@ void mmu_protect(virt_t start, virt_t end, unsigned prot)
         stop = slot_end(va, end);
         if (!pde || !*pde)
             continue;
-        split_partial(pde, va, stop);
         if (is_huge(*pde)) {
+            assert(stop - va == HUGE_SIZE); /* mmu_split() came before */
             *pde = with_prot(*pde, prot);
             flush_page(&f, va);
             continue;
@@ -164,16 +187,38 @@ void mmu_protect(virt_t start, virt_t end, unsigned prot)
     flush_end(&f);
 }
 
+/* Moves a 2 MiB page as one where both sides are aligned. */
+static bool move_huge(uint64_t *src, virt_t from, virt_t to, size_t len)
+{
+    uint64_t *dst;
+
+    if ((from | to) & ~HUGE_MASK || len < HUGE_SIZE)
+        return false;
+    dst = pde_lookup(to, true);
+    if (!dst || *dst)
+        return false;
+    *dst = *src;
+    *src = 0;
+    return true;
+}
+
 int mmu_move(virt_t from, virt_t to, size_t len)
 {
     struct flush f = {0};
     int r = 0;
 
-    for (size_t off = 0; off < len && r == 0; off += PAGE_SIZE) {
+    for (size_t off = 0; off < len; off += PAGE_SIZE) {
         uint64_t *huge, *src = pte_lookup(from + off, false, &huge), *dst;
 
         if (huge) {
-            split_partial(huge, from + off, from + off + PAGE_SIZE);
+            if (move_huge(huge, from + off, to + off, len - off)) {
+                flush_page(&f, from + off);
+                off += HUGE_SIZE - PAGE_SIZE;
+                continue;
+            }
+            r = split_partial(huge, from + off, from + off + PAGE_SIZE);
+            if (r < 0)
+                break;
             src = pte_lookup(from + off, false, NULL);
         }
         if (!src || !*src)

@@ -23,6 +23,9 @@ static inline uint64_t mmu_rights(unsigned prot)
 extern phys_t mmu_zero; /* the shared frame of zeroes */
 
 void mmu_zap(virt_t start, virt_t end);
+/* Makes va a border of pages: a 2 MiB page across it is split. 0 or -ENOMEM. */
+int mmu_split(virt_t va);
+/* Both ends are borders of pages (mmu_split). */
 void mmu_protect(virt_t start, virt_t end, unsigned prot);
 /* Moves entries from one range to another of the same length; -ENOMEM for tables. */
 int mmu_move(virt_t from, virt_t to, size_t len);

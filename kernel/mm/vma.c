@@ -209,8 +209,8 @@ static void map_ahead(struct vma *v)
     }
 }
 
-long vma_map(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file *file,
-             uint64_t pgoff, const char *name)
+static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file *file,
+                       uint64_t pgoff, const char *name, bool ahead)
 {
     bool huge = !file && len >= HUGE_SIZE && !(flags & (MAP_STACK | VMA_STACK));
     struct vma *v;
@@ -248,7 +248,8 @@ long vma_map(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file
     v->start = addr;
     v->end = addr + len;
     v->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-    v->flags = (flags & (MAP_TYPE | MAP_ANONYMOUS | VMA_STACK | VMA_NOHUGE | VMA_KERNEL)) |
+    v->flags = (flags & (MAP_TYPE | MAP_ANONYMOUS | VMA_STACK | VMA_NOHUGE | VMA_HUGE |
+                         VMA_LOCKED | VMA_DONTDUMP | VMA_KERNEL)) |
                (flags & MAP_STACK ? VMA_NOHUGE : 0) | (flags & MAP_LOCKED ? VMA_LOCKED : 0);
     v->name = name;
     if (file) {
@@ -262,10 +263,16 @@ long vma_map(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file
         file_get(file);
     }
     insert(v);
-    if (v->ops && v->ops->page_ready && v->prot && (flags & MAP_TYPE) == MAP_PRIVATE)
+    if (ahead && v->ops && v->ops->page_ready && v->prot && (flags & MAP_TYPE) == MAP_PRIVATE)
         map_ahead(v);
     merge(v);
     return addr;
+}
+
+long vma_map(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file *file,
+             uint64_t pgoff, const char *name)
+{
+    return map_region(addr, len, prot, flags, file, pgoff, name, true);
 }
 
 int vma_unmap(virt_t addr, size_t len)
@@ -335,6 +342,10 @@ int vma_protect(virt_t addr, size_t len, unsigned prot)
             (v->file->flags & O_ACCMODE) == O_RDONLY)
             return -EACCES;
     r = split_range(addr, end);
+    if (r == 0)
+        r = mmu_split(addr);
+    if (r == 0)
+        r = mmu_split(end);
     if (r < 0)
         return r;
     for (v = vma_find(addr); v && v->start < end; v = vma_next(v)) {
@@ -362,7 +373,7 @@ int vma_change_flags(virt_t addr, size_t len, uint32_t set, uint32_t clear)
     return r;
 }
 
-int vma_discard(virt_t addr, size_t len)
+int vma_discard(virt_t addr, size_t len, bool locked)
 {
     virt_t end = addr + ALIGN_UP(len, PAGE_SIZE);
     int r = 0;
@@ -372,7 +383,7 @@ int vma_discard(virt_t addr, size_t len)
             r = -ENOMEM;
         if (!v || v->start >= end)
             break;
-        if (v->flags & (VMA_KERNEL | VMA_LOCKED))
+        if (v->flags & (VMA_KERNEL | (locked ? 0 : VMA_LOCKED)))
             return -EINVAL;
         mmu_zap(MAX(addr, v->start), MIN(end, v->end));
         addr = v->end;
@@ -445,7 +456,7 @@ long vma_remap(virt_t old, size_t old_len, size_t new_len, unsigned flags, virt_
         return -EFAULT;
     if (v->flags & VMA_KERNEL)
         return -EPERM;
-    if (old_len == 0 || old + old_len > v->end)
+    if (old_len == 0 || old_len > v->end - old)
         return old_len == 0 ? -EINVAL : -EFAULT;
     if (!fixed && !keep) {
         if (new_len <= old_len)
@@ -464,7 +475,7 @@ long vma_remap(virt_t old, size_t old_len, size_t new_len, unsigned flags, virt_
         old_len = new_len;
         v = vma_find(old);
     }
-    map_flags = (v->flags & ~(VMA_LOCKED | VMA_HUGE)) | (fixed ? MAP_FIXED : 0);
+    map_flags = v->flags | (fixed ? MAP_FIXED : 0);
     /* The new mapping is made without pages of its own: they are moved in. */
     unsigned prot = v->prot;
     struct file *file = v->file;
@@ -473,11 +484,8 @@ long vma_remap(virt_t old, size_t old_len, size_t new_len, unsigned flags, virt_
 
     if (file)
         file_get(file);
-    to = vma_map(new_addr, new_len, file ? PROT_NONE : prot, map_flags, file, pgoff, name);
+    to = map_region(new_addr, new_len, prot, map_flags, file, pgoff, name, false);
     if (to >= 0) {
-        struct vma *nv = vma_find(to);
-        if (file)
-            nv->prot = prot;
         r = mmu_move(old, to, MIN(old_len, new_len));
         if (r < 0) {
             mmu_move(to, old, MIN(old_len, new_len)); /* their tables still exist */

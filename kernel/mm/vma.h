@@ -56,8 +56,9 @@ struct vma *vma_next(struct vma *v);
 long vma_remap(virt_t old, size_t old_len, size_t new_len, unsigned flags, virt_t new_addr);
 /* Sets and clears VMA_* bits over a range, splitting at its ends: -ENOMEM if it has holes. */
 int vma_change_flags(virt_t addr, size_t len, uint32_t set, uint32_t clear);
-/* Forgets the content of a range of mappings (MADV_DONTNEED): -ENOMEM if it has holes. */
-int vma_discard(virt_t addr, size_t len);
+/* Forgets the content of a range of mappings (MADV_DONTNEED): -ENOMEM if it has holes, -EINVAL at
+ * a locked one unless those are meant too. */
+int vma_discard(virt_t addr, size_t len, bool locked);
 /* The page at addr is present. */
 bool vma_page_present(virt_t addr);
 /* Moves the end of the heap, as brk(2): the new end, or the old one if that is not possible. */

@@ -67,6 +67,17 @@ static __always_inline struct pbuf *to_pbuf(struct netbuf *b, u8_t if_idx)
     return p;
 }
 
+struct pbuf *ethif_pbuf(struct netbuf *b)
+{
+    return to_pbuf(b, NETIF_NO_INDEX);
+}
+
+bool ethif_is_netbuf(const struct pbuf *p)
+{
+    return (p->flags & PBUF_FLAG_IS_CUSTOM) &&
+           ((const struct pbuf_custom *)p)->custom_free_function == free_netbuf;
+}
+
 static __always_inline bool mac_equal(const u8_t *a, const u8_t *b)
 {
     u32_t a1, b1;

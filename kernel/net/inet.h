@@ -15,6 +15,7 @@
 #include <linux/eventpoll.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/ipv6.h>
 #include <linux/sockios.h>
 
 #include "lwip/ip_addr.h"

@@ -146,7 +146,7 @@ static int group_v4(struct inet_sock *s, bool join, const void *val, unsigned le
     memcpy(&r, val, MIN((size_t)len, sizeof(r)));
     if (len < sizeof(r))
         r.imr_ifindex = 0;
-    ip_addr_set_ip4_u32(&group, r.imr_multiaddr.s_addr);
+    ip_addr_set_ip4_u32_val(group, r.imr_multiaddr.s_addr);
     struct netif *netif = NULL;
     if (r.imr_ifindex != 0) {
         netif = net_by_index((unsigned)r.imr_ifindex);

@@ -11,6 +11,7 @@
  */
 #include "net/inet_tcp.h"
 
+#include "net/ethif.h"
 #include "net/netbuf.h"
 #include "sched/thread.h"
 
@@ -38,7 +39,7 @@ void tcp_sock_free_queue(struct tcp_sock *t)
 /* Where a pbuf's block ends, if it is a receive buffer that is ours alone. */
 static u8_t *block_end(struct pbuf *p)
 {
-    if (!(p->flags & PBUF_FLAG_IS_CUSTOM) || p->ref != 1)
+    if (p->ref != 1 || !ethif_is_netbuf(p))
         return NULL;
     return (u8_t *)((uintptr_t)p & ~(uintptr_t)(NETBUF_SIZE - 1)) + NETBUF_SIZE;
 }

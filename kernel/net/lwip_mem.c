@@ -124,6 +124,10 @@ void *mem_trim(void *mem, mem_size_t size)
     return mem; /* the buffer is short-lived: moving it would cost more */
 }
 
+void mem_init(void)
+{
+}
+
 void memp_init(void)
 {
 }

@@ -24,7 +24,7 @@ struct netbuf {
     uint8_t flags;        /* NETBUF_* */
     uint8_t nbufs;        /* of the packet, in its first block */
     uint32_t total;       /* bytes of the packet, in its first block */
-    uint32_t pad;
+    uint32_t port;        /* UDP source port, set by the socket that queues it */
 };
 _Static_assert(sizeof(struct netbuf) == NETBUF_HEAD, "one cache line");
 

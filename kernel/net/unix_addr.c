@@ -138,6 +138,12 @@ static int bind_path(struct unix_sock *u, struct unix_addr *a)
         vfs_mknod(AT_FDCWD, (const char *)a->sa.bytes + UNIX_NAME_OFFSET, SOCKET_MODE, 0, &node);
     if (r < 0)
         return r == -EEXIST ? -EADDRINUSE : r;
+    if (u->addr) {
+        /* Linux looks at this after making the name, and takes it back. */
+        path_put(node);
+        (void)vfs_unlink(AT_FDCWD, (const char *)a->sa.bytes + UNIX_NAME_OFFSET, false);
+        return -EINVAL;
+    }
     node->inode->object = u;
     u->node = node;
     u->addr = a;
@@ -154,12 +160,12 @@ int unix_bind(struct socket *s, const struct sock_addr *in)
     if (!a)
         return -ENOMEM;
     int r = normalise(in, a);
-    if (r == 0 && u->addr)
-        r = -EINVAL;
     if (r == 0 && !is_abstract(a)) {
         r = bind_path(u, a);
     } else if (r == 0) {
-        if (find_abstract(a, s->type))
+        if (u->addr)
+            r = -EINVAL;
+        else if (find_abstract(a, s->type))
             r = -EADDRINUSE;
         else
             take_abstract(u, a);

@@ -8,6 +8,8 @@
 
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/tsc.h"
+#include "arch/x86_64/tsc.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
 
@@ -108,6 +110,7 @@ void thread_init(void)
     cpu_kstack_top = t->kstack_top;
     fpu_restore(t->fpu);
     t->switched_in_ns = clock_mono_ns();
+    clockevent_request(t->switched_in_ns + TICK_NS); /* the first tick; each asks for the next */
 }
 
 struct thread *thread_create(const char *name)
@@ -172,6 +175,8 @@ static void switch_to(struct thread *next)
     gs_base_set(next->gs_base);
     cpu_kstack_top = next->kstack_top;
     current_thread = next;
+    /* The chain of ticks ends while the CPU idles: whoever runs next must not run for ever. */
+    clockevent_request(now + TICK_NS);
     /* Whatever is due for the new thread is looked at on its way out. */
     cpu_exit_work &= ~WORK_RESCHED;
     if (next->signal_pending)
@@ -247,8 +252,9 @@ bool thread_block(uint64_t deadline)
             in_time = false;
             break;
         }
-        if (!list_empty(&runq) || !pollers_arm())
+        if (!list_empty(&runq) || !tsc_settle() || !pollers_arm())
             continue;
+        tsc_calibrate();
         clockevent_request(MIN(next, deadline));
         irq_wait();
         halted = true;
@@ -258,6 +264,12 @@ bool thread_block(uint64_t deadline)
     if (halted)
         clockevent_request(clock_mono_ns() + TICK_NS);
     return in_time;
+}
+
+void sched_start(void)
+{
+    tsc_calibrate();
+    clockevent_request(clock_mono_ns() + TICK_NS);
 }
 
 void thread_yield(void)

@@ -78,6 +78,8 @@ void thread_wake(struct thread *t);
  */
 bool thread_block(uint64_t deadline);
 struct thread *thread_find(int tid);
+/* Starts the tick; before the first application code runs. */
+void sched_start(void);
 /* From the timer interrupt: runs due timers; when application code was interrupted also polls the
  * devices and asks for a reschedule if somebody waits for the CPU. */
 void sched_tick(bool from_user);

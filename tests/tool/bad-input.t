@@ -1,5 +1,6 @@
 #!/bin/sh
 # Proves that each mistake of a user ends in one line that names it, before anything boots.
+# shellcheck disable=SC1091,SC2016,SC2034,SC2059,SC2086,SC2123,SC2154,SC2238 # words on purpose
 . "$(dirname "$0")/lib.sh"
 cd "$dir" || exit 1
 
@@ -70,13 +71,13 @@ refuses "program not in it" "no /none in root" $dry --rootfs ok.cpio /none
 refuses "program in it is not ELF" "not an ELF" $dry --rootfs ok.cpio /text
 refuses "no init in an image" "neither /init nor /sbin/init" $dry ./ok.tar
 mkdir root && cp needsfoo root/
-refuses "library missing in a root file system" "" $dry --rootfs root /needsfoo
+refuses "interpreter missing in a root file system" "interpreter of /needsfoo" $dry --rootfs root /needsfoo
 
 refuses "unknown command" "did you mean run" rnu
 refuses "unknown option with a hint" "did you mean --memory" run --memry 1 x
 refuses "unknown option" "unknown option --frobnicate" run --frobnicate x
 refuses "option without its value" "needs a value" run -m
-refuses "value of an option that takes none" "takes no value" run --strace=yes x
+refuses "value of an option that takes none" "takes no value" run --dry-run=yes x
 refuses "argument without --" "behind --" run x y
 refuses "bad memory size" "-m lots" run -m lots x
 refuses "too little memory for any guest" "-m 1M" run -m 1M x
@@ -128,7 +129,6 @@ print(s.getsockname()[1], flush=True); time.sleep(20)' >port &
     PATH=$dir/onlytool
     export PATH
     status=0
-    # shellcheck disable=SC2030 # the program is called by its path
     "$WHERRY" run --kernel linux /usr/bin/python3 -- -V >/dev/null 2>"$dir/qemu.err" || status=$?
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     grep -q "qemu-system-x86_64" "$dir/qemu.err" && [ $status -eq 125 ]

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Proves `wherry run` end to end with Debian's kernel: exit statuses, console, environment,
 # arguments, network, time limit, signals; on both buses.
+# shellcheck disable=SC1091,SC2016,SC2034,SC2059,SC2086,SC2123,SC2154,SC2238 # words on purpose
 . "$(dirname "$0")/lib.sh"
 cd "$dir" || exit 1
 bb=$(command -v busybox)

@@ -86,6 +86,10 @@ static void qemu_q35(void **s)
     assert_int_equal(i.nr_ecam, 1);
     assert_int_equal(i.ecam[0].base, 0xb0000000);
     assert_int_equal(i.ecam[0].last_bus, 255);
+    /* The bridge's windows: below the ECAM area (from the end of RAM), and above it. */
+    assert_true(i.pci_window >= 0x10000000);
+    assert_true(i.pci_window_size >= 0x10000000);
+    assert_true(i.pci_window + i.pci_window_size <= 0xfec00000);
     assert_int_equal(i.nr_ioapics, 1);
     assert_int_equal(i.nr_virtio, 0);
 }
@@ -104,6 +108,17 @@ static void qemu_pc(void **s)
             assert_true(i.overrides[k].level && !i.overrides[k].active_low);
     }
     assert_true(irq0);
+}
+
+/* QEMU's microvm with PCI has no MCFG: the bridge itself tells where configuration space is. */
+static void qemu_microvm_pcie(void **s)
+{
+    struct acpi_info i = parse(CORPUS "microvm-pcie");
+    (void)s;
+    assert_int_equal(i.nr_ecam, 0);
+    assert_int_equal(i.pci_root_ecam, 0xe0000000);
+    assert_int_equal(i.pci_window, 0xc0000000);
+    assert_int_equal(i.pci_window_size, 0x20000000);
 }
 
 static struct acpi_info parse_aml(const void *p, size_t n)
@@ -227,6 +242,7 @@ int main(void)
         cmocka_unit_test(qemu_microvm),
         cmocka_unit_test(qemu_q35),
         cmocka_unit_test(qemu_pc),
+        cmocka_unit_test(qemu_microvm_pcie),
         cmocka_unit_test(firecracker_device),
         cmocka_unit_test(every_truncation_is_survived),
         cmocka_unit_test(sleep_type_packages),

@@ -1,6 +1,7 @@
 // unit: kernel/fs/iov.c kernel/sched/wait.c kernel/lib/printf.c
 /* Proves epoll's triggers, order, exclusivity, nesting and the end of what is watched, on files
  * that are ready when the test says so; and eventfd, as a real file to watch. */
+#define FAKE_HAS_EPOLL
 #include "ipc_fakes.h"
 
 #include "fs/epoll.c"
@@ -24,7 +25,8 @@ static void fake_release(struct file *f)
     kfree(container_of(f, struct fake, file));
 }
 
-static const struct file_ops fake_ops = {.name = "fake", .poll = fake_poll, .release = fake_release};
+static const struct file_ops fake_ops = {
+    .name = "fake", .poll = fake_poll, .release = fake_release};
 static const struct file_ops regular_ops = {.name = "regular", .release = fake_release};
 
 static struct fake *fake_open(int *fd, const struct file_ops *ops)
@@ -316,7 +318,8 @@ static void tables_grow_with_many_items(void **state)
 
 static void eventfds_count(void **state)
 {
-    int fd = (int)sys_eventfd2(3, EFD_NONBLOCK), sem = (int)sys_eventfd2(2, EFD_SEMAPHORE | EFD_NONBLOCK);
+    int fd = (int)sys_eventfd2(3, EFD_NONBLOCK),
+        sem = (int)sys_eventfd2(2, EFD_SEMAPHORE | EFD_NONBLOCK);
     struct file *f = fd_peek(fd), *s = fd_peek(sem);
     uint64_t v = 0;
     assert_int_equal(ctl(ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET), 0);

@@ -24,7 +24,8 @@ static void fake_release(struct file *f)
     kfree(container_of(f, struct fake, file));
 }
 
-static const struct file_ops fake_ops = {.name = "fake", .poll = fake_poll, .release = fake_release};
+static const struct file_ops fake_ops = {
+    .name = "fake", .poll = fake_poll, .release = fake_release};
 
 /* The one timer there can be. */
 static struct timer *armed;
@@ -292,12 +293,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_files, close_files)
-        T(poll_reports_what_is_asked),
-        T(poll_sleeps_on_many_files),
-        T(select_counts_bits),
-        T(select_sleeps),
-        T(timerfds_count_periods),
-        T(timerfds_follow_the_wall_clock),
+        T(poll_reports_what_is_asked), T(poll_sleeps_on_many_files),
+        T(select_counts_bits),         T(select_sleeps),
+        T(timerfds_count_periods),     T(timerfds_follow_the_wall_clock),
         T(signalfds_take_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,8 +43,10 @@ static const void *early_map(uint64_t p, uint64_t n)
 static void add_cmdline(uint64_t p)
 {
     const char *s = early_map(p, BOOT_CMDLINE_MAX);
-    if (s)
-        strlcpy(boot_info.cmdline, s, sizeof(boot_info.cmdline));
+    if (s) { /* perhaps unterminated */
+        memcpy(boot_info.cmdline, s, sizeof(boot_info.cmdline));
+        boot_info.cmdline[sizeof(boot_info.cmdline) - 1] = '\0';
+    }
 }
 
 /*

@@ -14,6 +14,8 @@ void clockevent_fired(void);
 
 void lapic_init(void);
 void lapic_eoi(void);
-/* The timer's count-down in nanoseconds, for calibrating the TSC: starts it, reads what passed. */
+/* The timer as a yardstick for the TSC: started, read in nanoseconds since, given back. Between the
+ * first and the last no interrupt can be requested. */
 void lapic_calibrate_start(void);
 uint64_t lapic_calibrate_elapsed_ns(void);
+void lapic_calibrate_end(void);

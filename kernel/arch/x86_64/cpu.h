@@ -110,6 +110,8 @@ void cpu_init(void);
 
 /* FPU state of a thread: save to and load from its 64-byte aligned area. */
 void fpu_save(void *area);
+/* As fpu_save(), but writes what is in its initial state too (for others to read). */
+void fpu_save_all(void *area);
 void fpu_restore(const void *area);
 void fpu_init_area(void *area);
 

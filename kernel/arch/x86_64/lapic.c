@@ -42,6 +42,8 @@
 static volatile char *regs; /* NULL in x2APIC mode */
 static uint64_t timer_hz = DEFAULT_TIMER_HZ;
 static uint64_t armed = UINT64_MAX; /* deadline on its way */
+static bool calibrating;             /* the counter is the TSC's yardstick, not an alarm */
+static bool calibrating;            /* the timer measures: deadlines are only noted */
 
 static void reg_write(unsigned reg, uint32_t v)
 {
@@ -94,28 +96,21 @@ void lapic_init(void)
 
 void lapic_calibrate_start(void)
 {
+    calibrating = true;
+    calibrating = true;
     reg_write(REG_TIMER, VECTOR_TIMER | LVT_MASKED);
     reg_write(REG_INITIAL, UINT32_MAX);
 }
 
 uint64_t lapic_calibrate_elapsed_ns(void)
 {
-    uint64_t ticks = UINT32_MAX - reg_read(REG_CURRENT);
-
-    reg_write(REG_INITIAL, 0);
-    reg_write(REG_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
-    return ticks * NSEC_PER_SEC / timer_hz;
+    return (UINT32_MAX - reg_read(REG_CURRENT)) * NSEC_PER_SEC / timer_hz;
 }
 
-void clockevent_request(uint64_t deadline)
+static void program(uint64_t deadline)
 {
-    uint64_t now, delta;
+    uint64_t now = clock_mono_ns(), delta = deadline > now ? deadline - now : 1;
 
-    if (deadline >= armed || armed - deadline < SLACK_NS)
-        return;
-    armed = deadline;
-    now = clock_mono_ns();
-    delta = deadline > now ? deadline - now : 1;
     if (cpu_features.tsc_deadline) {
         wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_from_ns(delta));
     } else {
@@ -123,6 +118,24 @@ void clockevent_request(uint64_t deadline)
         uint64_t ticks = delta > 4 * NSEC_PER_SEC ? UINT32_MAX : delta * timer_hz / NSEC_PER_SEC;
         reg_write(REG_INITIAL, MAX(MIN(ticks, (uint64_t)UINT32_MAX), 1ul));
     }
+}
+
+void lapic_calibrate_end(void)
+{
+    calibrating = false;
+    reg_write(REG_INITIAL, 0);
+    reg_write(REG_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
+    if (armed != UINT64_MAX)
+        program(armed);
+}
+
+void clockevent_request(uint64_t deadline)
+{
+    if (deadline >= armed || armed - deadline < SLACK_NS || calibrating)
+        return;
+    armed = deadline;
+    if (!calibrating)
+        program(deadline);
 }
 
 void clockevent_fired(void)

@@ -61,7 +61,7 @@ uint64_t *pte_lookup(virt_t va, bool create, uint64_t **huge)
         *huge = NULL;
     if (!pde)
         return NULL;
-    if ((*pde & (PTE_P | PTE_HUGE)) == (PTE_P | PTE_HUGE)) {
+    if (*pde & PTE_HUGE) { /* present or not: a PROT_NONE page keeps its frame */
         if (huge)
             *huge = pde;
         return NULL;
@@ -70,21 +70,27 @@ uint64_t *pte_lookup(virt_t va, bool create, uint64_t **huge)
     return t ? &t[index_at(va, PAGE_SHIFT)] : NULL;
 }
 
-int pde_split(uint64_t *pde, virt_t va)
+void pde_split_into(uint64_t *pde, virt_t va, phys_t table)
 {
-    phys_t table = frame_alloc(0), pa = *pde & PTE_ADDR & HUGE_MASK;
+    phys_t pa = *pde & PTE_ADDR & HUGE_MASK;
     uint64_t flags = *pde & ~PTE_ADDR & ~PTE_HUGE;
-    uint64_t *t;
+    uint64_t *t = phys_to_virt(table);
 
-    if (!table)
-        return -ENOMEM;
     paging_table_frames++;
-    t = phys_to_virt(table);
     for (unsigned i = 0; i < ENTRIES; i++)
         t[i] = (pa + i * PAGE_SIZE) | flags;
     *pde = table | PTE_P | PTE_W | PTE_A;
     /* The same translations in other entries: one INVLPG drops the large one (SDM vol. 3 §4.10.4.1). */
     tlb_flush_page(va);
+}
+
+int pde_split(uint64_t *pde, virt_t va)
+{
+    phys_t table = frame_alloc(0);
+
+    if (!table)
+        return -ENOMEM;
+    pde_split_into(pde, va, table);
     return 0;
 }
 

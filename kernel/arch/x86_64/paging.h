@@ -26,6 +26,8 @@ uint64_t *pte_lookup(virt_t va, bool create, uint64_t **huge);
 uint64_t *pde_lookup(virt_t va, bool create);
 /* Replaces a 2 MiB mapping by 512 small ones with the same rights; 0 or -ENOMEM. */
 int pde_split(uint64_t *pde, virt_t va);
+/* The same with a frame of the caller's for the table. */
+void pde_split_into(uint64_t *pde, virt_t va, phys_t table);
 /* Frees the page table below pde (all its entries must be clear). */
 void pde_free_table(uint64_t *pde);
 

@@ -84,6 +84,7 @@ syscall_bad:
 	jmp syscall_done
 
 syscall_traced:
+	save_callee %rsp
 	mov %rsp, %rdi
 	call syscall_trace
 	jmp syscall_done
@@ -105,14 +106,17 @@ syscall_work:
 	.cfi_endproc
 
 	/* Calls whose C function wants the callee-saved registers in the frame, which lies above the
-	 * return address. */
+	 * return address. A traced call comes from C, with the registers in the frame already. */
 	.macro save_callee_call
+	testl $WORK_TRACE, cpu_exit_work(%rip)
+	jnz 1f
 	mov %rbx, 8+FRAME_RBX(%rsp)
 	mov %rbp, 8+FRAME_RBP(%rsp)
 	mov %r12, 8+FRAME_R12(%rsp)
 	mov %r13, 8+FRAME_R13(%rsp)
 	mov %r14, 8+FRAME_R14(%rsp)
 	mov %r15, 8+FRAME_R15(%rsp)
+1:
 	.endm
 
 	cfi_full_frame 8
@@ -127,7 +131,8 @@ sys_clone3_entry:
 	/* Replaces the whole frame, then loads it. */
 	.global sys_rt_sigreturn_entry
 sys_rt_sigreturn_entry:
-	add $8, %rsp
+	mov cpu_kstack_top(%rip), %rsp
+	sub $TRAP_FRAME_SIZE, %rsp
 	mov %rsp, %rdi
 	call sys_rt_sigreturn
 	.global user_return_full

@@ -121,6 +121,7 @@ static void exception(struct trap_frame *f)
 {
     unsigned v = f->vector;
     uint32_t status = 0;
+    uint16_t control = 0;
 
     if (!frame_from_user(f) || v == VEC_DOUBLE || v == VEC_NMI || v == VEC_MACHINE_CHECK) {
         if (v == VEC_PROTECTION && !frame_from_user(f) && fix_up(f))
@@ -141,8 +142,8 @@ static void exception(struct trap_frame *f)
         user_fault(f, SIGILL, ILL_ILLOPN, f->rip, v);
         break;
     case VEC_X87:
-        __asm__ volatile("fnstsw %w0" : "=a"(status));
-        user_fault(f, SIGFPE, fpe_code(status), f->rip, v);
+        __asm__ volatile("fnstsw %w0; fnstcw %1" : "=a"(status), "=m"(control));
+        user_fault(f, SIGFPE, fpe_code(status & ~control), f->rip, v);
         break;
     case VEC_SIMD:
         __asm__ volatile("stmxcsr %0" : "=m"(status));

@@ -15,6 +15,11 @@
 #define SHIFT 32
 /* Before calibration; only used for a first few milliseconds. */
 #define ASSUMED_HZ 2500000000ull
+/* Reading the yardstick is uncertain by about a microsecond: one part in a thousand at worst. */
+#define CALIBRATE_MIN_NS NSEC_PER_MSEC
+/* Reading the timer takes about a microsecond where it is emulated: measured for this long, the
+ * frequency is right to a thousandth. */
+#define CALIBRATE_MIN_NS NSEC_PER_MSEC
 
 /* Linux: Documentation/virt/kvm/x86/msr.rst. */
 struct pvclock_time_info {
@@ -38,6 +43,7 @@ static union {
 struct tsc_params *tsc_params = &shared.params;
 static uint64_t hz;
 static uint64_t calibrate_from;
+bool tsc_calibrating;
 
 static void set_hz(uint64_t new_hz, uint64_t tsc)
 {
@@ -102,20 +108,37 @@ void tsc_init(void)
     if (!known) {
         lapic_calibrate_start();
         calibrate_from = rdtsc();
+        tsc_calibrating = true;
     }
 }
 
-void tsc_calibrate(void)
+bool tsc_settle(void)
 {
     uint64_t tsc, ns;
 
-    if (!calibrate_from)
-        return;
+    if (likely(!calibrate_from))
+        return true;
     tsc = rdtsc();
     ns = lapic_calibrate_elapsed_ns();
-    if (ns > NSEC_PER_USEC)
-        set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / ns, tsc);
+    if (ns < CALIBRATE_MIN_NS)
+        return false;
+    set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / ns, tsc);
     calibrate_from = 0;
+    lapic_calibrate_end();
+    return true;
+}
+
+void tsc_calibrate_slow(void)
+{
+    uint64_t tsc, ns;
+
+    do {
+        tsc = rdtsc();
+        ns = lapic_calibrate_elapsed_ns();
+    } while (ns < CALIBRATE_MIN_NS);
+    lapic_calibrate_end();
+    tsc_calibrating = false;
+    set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / ns, tsc);
 }
 
 uint64_t clock_mono_ns(void)

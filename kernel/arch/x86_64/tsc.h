@@ -17,8 +17,18 @@ extern struct tsc_params *tsc_params;
 
 /* Starts measuring the frequency; the boot goes on meanwhile. */
 void tsc_init(void);
-/* Settles the frequency, once, as late in the boot as possible. */
-void tsc_calibrate(void);
+/* Settles the frequency, if it is still being measured: as late in the boot as possible, but before
+ * the first sleep, which needs the timer. */
+void tsc_calibrate_slow(void);
+extern bool tsc_calibrating;
+static inline void tsc_calibrate(void)
+{
+    if (unlikely(tsc_calibrating))
+        tsc_calibrate_slow();
+}
+/* The same if it has been measured for long enough; false if not. Until then no timer interrupt
+ * comes, so nobody may halt. */
+bool tsc_settle(void);
 uint64_t tsc_from_ns(uint64_t ns);
 uint64_t tsc_hz(void);
 /* The wall clock at boot as the hypervisor knows it; 0 if it does not. */

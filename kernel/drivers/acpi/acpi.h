@@ -1,9 +1,9 @@
 /*
  * What Wherry wants to know from ACPI (specification 6.4): interrupt routing, how to sleep and
- * reset, where PCI's configuration space is, and the virtio-mmio devices in the DSDT. tables.c and
- * aml.c are pure parsers of bytes that came from outside: they check every offset and length,
- * accept any input, allocate nothing and never sleep. acpi.c gives them the machine's tables and
- * the result to the drivers.
+ * reset, where PCI's configuration space and window are, and the virtio-mmio devices in the DSDT.
+ * tables.c and aml.c are pure parsers of bytes that came from outside: they check every offset and
+ * length, accept any input, allocate nothing and never sleep. acpi.c gives them the machine's
+ * tables and the result to the drivers.
  */
 #pragma once
 
@@ -53,6 +53,11 @@ struct acpi_info {
         uint32_t gsi;
         bool level, active_low;
     } virtio[ACPI_MAX_VIRTIO];
+
+    /* The largest stretch below 4 GiB that the PCI host bridge forwards; size 0: not known. */
+    char pci_root[4]; /* its name in the namespace */
+    uint64_t pci_window, pci_window_size;
+    uint64_t pci_root_ecam; /* configuration space by its _CBA, 0: none; for want of an MCFG */
 
     unsigned bad_tables; /* wrong checksum or impossible length: ignored */
 };

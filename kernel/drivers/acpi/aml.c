@@ -5,6 +5,9 @@
  *     Name (\_S5, Package () {5, ...})                 the sleep type of power-off
  *     Device (V000) { Name (_HID, "LNRO0005")          a virtio-mmio device (the ID is Linux's)
  *                     Name (_CRS, ResourceTemplate () {Memory32Fixed ..., Interrupt ...}) }
+ *     Device (PCI0) { Name (_HID, EisaId ("PNP0A08")) }       the PCI host bridge, and its
+ *                     Method (_CBA) {Return (0xe0000000)}     its configuration space
+ *     Scope (\_SB.PCI0) { Name (_CRS, ResourceTemplate () {DWordMemory ...}) }    windows
  *
  * Objects that are delimited by a package length (§20.2.4) are entered or skipped as a whole;
  * constants and names are stepped over; whatever else is met (expressions at block level, which are
@@ -36,6 +39,7 @@
 #define OP_IF           0xa0
 #define OP_ELSE         0xa1
 #define OP_WHILE        0xa2
+#define OP_RETURN       0xa4
 #define OP_ONES         0xff
 #define EXT_MUTEX       0x01
 #define EXT_EVENT       0x02
@@ -69,6 +73,10 @@
 #define INTERRUPT_LOW    0x04
 
 #define VIRTIO_HID "LNRO0005"
+#define PCI_HID    "PNP0A03"
+#define PCIE_HID   "PNP0A08"
+#define EISA_PCI   0x030ad041 /* the same as compressed EISA IDs */
+#define EISA_PCIE  0x080ad041
 
 /* A stretch of AML: everything is read through take(), which cannot pass the end. */
 struct span {
@@ -78,15 +86,17 @@ struct span {
 
 /* What was seen of the device whose body is being walked. */
 struct device {
-    bool is_virtio, has_memory, has_irq;
+    bool is_virtio, is_pci_root, has_memory, has_irq;
     uint64_t base, size;
+    uint64_t window, window_size; /* the largest below 4 GiB */
+    uint64_t config_base;         /* _CBA (PCI Firmware Specification 3.3 §4.1.3) */
     uint32_t gsi;
     bool level, active_low;
 };
 
 struct walk {
     struct acpi_info *info;
-    struct device *dev; /* NULL outside of devices */
+    struct device *dev; /* NULL outside of devices and scopes */
     unsigned depth;
 };
 
@@ -212,6 +222,11 @@ static bool take_string(struct span *s, struct span *text)
     return skip(s, text->n + 2);
 }
 
+static bool is_text(struct span s, const char *text)
+{
+    return s.n == strlen(text) && !memcmp(s.p, text, s.n);
+}
+
 static void note_memory(struct device *d, uint64_t base, uint64_t size)
 {
     if (d->has_memory || !size)
@@ -219,6 +234,16 @@ static void note_memory(struct device *d, uint64_t base, uint64_t size)
     d->has_memory = true;
     d->base = base;
     d->size = size;
+}
+
+/* An address space descriptor: registers of a device, or what a bridge forwards. */
+static void note_space(struct device *d, uint64_t base, uint64_t size)
+{
+    note_memory(d, base, size);
+    if (size > d->window_size && size <= 4 * GiB && base <= 4 * GiB - size) {
+        d->window = base;
+        d->window_size = size;
+    }
 }
 
 static void note_irq(struct device *d, uint32_t gsi, bool level, bool low)
@@ -257,11 +282,11 @@ static void resource(struct device *d, uint8_t tag, const uint8_t *p, size_t n)
         break;
     case RES_DWORD_SPACE:
         if (n >= 23 && p[0] == SPACE_MEMORY)
-            note_memory(d, little_endian(p + 7, 4), little_endian(p + 19, 4));
+            note_space(d, little_endian(p + 7, 4), little_endian(p + 19, 4));
         break;
     case RES_QWORD_SPACE:
         if (n >= 43 && p[0] == SPACE_MEMORY)
-            note_memory(d, little_endian(p + 11, 8), little_endian(p + 35, 8));
+            note_space(d, little_endian(p + 11, 8), little_endian(p + 35, 8));
         break;
     }
 }
@@ -297,12 +322,18 @@ static void name_value(struct walk *w, const uint8_t *name, struct span *s)
     struct span body, text;
     uint64_t v;
 
-    if (take_integer(s, &v))
+    if (take_integer(s, &v)) {
+        if (w->dev && !memcmp(name, "_HID", 4) && (v == EISA_PCI || v == EISA_PCIE))
+            w->dev->is_pci_root = true;
+        else if (w->dev && !memcmp(name, "_CBA", 4))
+            w->dev->config_base = v;
         return;
+    }
     if (take_string(s, &text)) {
-        if (w->dev && !memcmp(name, "_HID", 4) && text.n == sizeof(VIRTIO_HID) - 1 &&
-            !memcmp(text.p, VIRTIO_HID, text.n))
-            w->dev->is_virtio = true;
+        if (w->dev && !memcmp(name, "_HID", 4)) {
+            w->dev->is_virtio |= is_text(text, VIRTIO_HID);
+            w->dev->is_pci_root |= is_text(text, PCI_HID) || is_text(text, PCIE_HID);
+        }
         return;
     }
     if (!s->n || (s->p[0] != OP_BUFFER && s->p[0] != OP_PACKAGE && s->p[0] != OP_VAR_PACKAGE))
@@ -330,6 +361,12 @@ static void device_done(struct acpi_info *info, const struct device *d)
 {
     unsigned i = info->nr_virtio;
 
+    if (d->is_pci_root && !info->pci_root_ecam && d->config_base % PAGE_SIZE == 0)
+        info->pci_root_ecam = d->config_base;
+    if (d->is_pci_root && d->window_size > info->pci_window_size) {
+        info->pci_window = d->window;
+        info->pci_window_size = d->window_size;
+    }
     if (!d->is_virtio || !d->has_memory || !d->has_irq || i == ACPI_MAX_VIRTIO)
         return;
     info->virtio[i].base = d->base;
@@ -338,6 +375,16 @@ static void device_done(struct acpi_info *info, const struct device *d)
     info->virtio[i].level = d->level;
     info->virtio[i].active_low = d->active_low;
     info->nr_virtio++;
+}
+
+/* A method's body behind its name. One that only returns a constant stands for its value. */
+static void method(struct walk *w, const uint8_t *name, struct span body)
+{
+    uint64_t v;
+
+    if (w->dev && !memcmp(name, "_CBA", 4) && skip(&body, 1) && body.n && *body.p == OP_RETURN &&
+        skip(&body, 1) && take_integer(&body, &v))
+        w->dev->config_base = v;
 }
 
 static void walk(struct walk w, struct span s);
@@ -366,6 +413,8 @@ static bool extended(struct walk *w, struct span *s)
         if (!take_package(&at, &body) || !take_name(&body, &name) || !name)
             return false;
         enter(w, &dev, body);
+        if (dev.is_pci_root && !w->info->pci_root[0])
+            memcpy(w->info->pci_root, name, 4);
         device_done(w->info, &dev);
         break;
     }
@@ -408,14 +457,19 @@ static bool object(struct walk *w, struct span *s)
         return true;
     (void)skip(&at, 1);
     switch (op) {
-    case OP_SCOPE:
+    case OP_SCOPE: {
+        struct device again = {0};
         if (!take_package(&at, &body) || !take_name(&body, &name))
             return false;
-        enter(w, NULL, body);
+        again.is_pci_root = name && w->info->pci_root[0] && !memcmp(name, w->info->pci_root, 4);
+        enter(w, &again, body);
+        device_done(w->info, &again);
         break;
+    }
     case OP_METHOD:
         if (!take_package(&at, &body) || !take_name(&body, &name) || !name)
             return false;
+        method(w, name, body);
         break;
     case OP_IF:
     case OP_ELSE:

@@ -16,6 +16,13 @@
 #define CONFIG_DATA    0xcfc
 #define CONFIG_ENABLE  0x80000000u
 
+#define VENDOR_INTEL    0x8086
+#define DEVICE_ICH9_LPC 0x2918
+#define ICH9_SLOT       0x1f
+#define ICH9_FIXED_SLOT 25 /* from here on, registers of the chipset choose */
+#define ICH9_PIRQE_GSI  20
+#define LINE_NONE       255
+
 #define NR_BUSES      256
 #define NR_SLOTS      32
 #define NR_FUNCTIONS  8
@@ -147,6 +154,99 @@ phys_t pci_bar(const struct pci_device *d, unsigned bar)
     return (phys_t)high << 32 | (low & (uint32_t)PCI_BASE_ADDRESS_MEM_MASK);
 }
 
+/* What is free of the host bridge's window: [next, end). Set up when first needed. */
+static struct {
+    bool ready;
+    uint64_t next, end;
+} room;
+
+static unsigned nr_bars(const struct pci_device *d)
+{
+    return d->header == PCI_HEADER_TYPE_NORMAL ? PCI_STD_NUM_BARS : 0;
+}
+
+/* The size of a memory BAR, found by writing ones (PCI 3.0 §6.2.5.1), with decoding off; 0 if it is
+ * none. *wide: it takes two registers. */
+static uint64_t bar_size(const struct pci_device *d, unsigned bar, bool *wide)
+{
+    unsigned reg = PCI_BASE_ADDRESS_0 + 4 * bar;
+    uint32_t old = pci_read32(d, reg), high_old;
+    uint64_t mask;
+
+    *wide = false;
+    pci_write32(d, reg, UINT32_MAX);
+    mask = pci_read32(d, reg);
+    pci_write32(d, reg, old);
+    if (!mask || mask & PCI_BASE_ADDRESS_SPACE_IO)
+        return 0;
+    if ((mask & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64 &&
+        bar + 1 < PCI_STD_NUM_BARS) {
+        *wide = true;
+        high_old = pci_read32(d, reg + 4);
+        pci_write32(d, reg + 4, UINT32_MAX);
+        mask |= (uint64_t)pci_read32(d, reg + 4) << 32;
+        pci_write32(d, reg + 4, high_old);
+    } else {
+        mask |= (uint64_t)UINT32_MAX << 32;
+    }
+    return -(mask & ~0xfull);
+}
+
+/* The window begins behind what is in use of it already: BARs of functions that decode. */
+static void room_init(void)
+{
+    room.ready = true;
+    room.next = acpi_info.pci_window;
+    room.end = acpi_info.pci_window + acpi_info.pci_window_size;
+    list_for_each (d, &pci_devices, struct pci_device, link) {
+        uint16_t command = pci_read16(d, PCI_COMMAND);
+        bool wide;
+
+        if (!(command & PCI_COMMAND_MEMORY))
+            continue;
+        pci_write16(d, PCI_COMMAND, command & (uint16_t)~PCI_COMMAND_MEMORY);
+        for (unsigned i = 0; i < nr_bars(d); i += wide ? 2 : 1) {
+            phys_t at = pci_bar(d, i);
+            uint64_t size = bar_size(d, i, &wide);
+            if (at && at < room.end && at + size > room.next)
+                room.next = at + size;
+        }
+        pci_write16(d, PCI_COMMAND, command);
+    }
+}
+
+void pci_assign_bars(const struct pci_device *d)
+{
+    bool wide = false;
+
+    if (pci_read16(d, PCI_COMMAND) & PCI_COMMAND_MEMORY)
+        return; /* decoding: firmware did it */
+    for (unsigned i = 0; i < nr_bars(d); i += wide ? 2 : 1) {
+        uint32_t low = pci_read32(d, PCI_BASE_ADDRESS_0 + 4 * i);
+        uint64_t size, at;
+
+        wide = (low & 7) == PCI_BASE_ADDRESS_MEM_TYPE_64;
+        if (low & PCI_BASE_ADDRESS_SPACE_IO || pci_bar(d, i))
+            continue;
+        size = bar_size(d, i, &wide);
+        if (!size)
+            continue;
+        if (!room.ready)
+            room_init();
+        size = MAX(size, PAGE_SIZE); /* no two devices in a page */
+        at = ALIGN_UP(room.next, size);
+        if (at < room.next || at + size > room.end) {
+            kprintf("pci %02x:%02x.%u: no room for BAR %u of %lu bytes\n", d->bus, d->slot,
+                    d->function, i, size);
+            continue;
+        }
+        room.next = at + size;
+        pci_write32(d, PCI_BASE_ADDRESS_0 + 4 * i, (uint32_t)at);
+        if (wide)
+            pci_write32(d, PCI_BASE_ADDRESS_0 + 4 * (i + 1), 0);
+    }
+}
+
 void pci_command(const struct pci_device *d, uint16_t set, uint16_t clear)
 {
     uint16_t old = pci_read16(d, PCI_COMMAND), new = (uint16_t)((old & ~clear) | set);
@@ -235,6 +335,37 @@ static void scan_bus(unsigned bus)
     }
 }
 
+/* ICH9, q35's south bridge, wires INTx of slots 0-24 of its bus to I/O APIC inputs 20-23 whatever
+ * firmware has routed elsewhere (datasheet §10.1; without a _PRT interpreter this has to be known).
+ */
+static bool is_ich9(void)
+{
+    list_for_each (d, &pci_devices, struct pci_device, link)
+        if (d->bus == 0 && d->slot == ICH9_SLOT && d->function == 0)
+            return d->vendor == VENDOR_INTEL && d->device == DEVICE_ICH9_LPC;
+    return false;
+}
+
+int pci_intx_gsi(const struct pci_device *d, bool *level, bool *active_low)
+{
+    uint8_t pin = pci_read8(d, PCI_INTERRUPT_PIN), line = pci_read8(d, PCI_INTERRUPT_LINE);
+
+    *level = true;
+    *active_low = false;
+    if (!pin)
+        return -ENODEV;
+    if (d->bus == 0 && d->slot < ICH9_FIXED_SLOT && is_ich9())
+        return ICH9_PIRQE_GSI + (d->slot + pin - 1) % 4;
+    if (!line || line == LINE_NONE)
+        return -ENODEV;
+    if (line < 16) {
+        unsigned gsi = isa_irq_gsi(line, level, active_low);
+        *level = true; /* PCI's always is, whether or not the MADT says so */
+        return (int)gsi;
+    }
+    return line;
+}
+
 /* Configuration mechanism #1 keeps what is written to its address port; the test Linux does. */
 static bool ports_work(void)
 {
@@ -250,6 +381,10 @@ void pci_init(void)
             ecam.first = acpi_info.ecam[i].first_bus;
             ecam.last = acpi_info.ecam[i].last_bus;
         }
+    if (!ecam.base && acpi_info.pci_root_ecam) {
+        ecam.base = acpi_info.pci_root_ecam;
+        ecam.last = NR_BUSES - 1;
+    }
     if (ecam.base || ports_work())
         scan_bus(0);
 }

@@ -33,8 +33,15 @@ void pci_write32(const struct pci_device *d, unsigned off, uint32_t v);
 unsigned pci_find_cap(const struct pci_device *d, uint8_t id, unsigned after);
 /* The address a memory BAR decodes; 0 if it is an I/O BAR, not implemented or not assigned. */
 phys_t pci_bar(const struct pci_device *d, unsigned bar);
+/* Gives the function's memory BARs addresses if firmware did not (qboot leaves that to the
+ * operating system), from the window that ACPI names. Before memory decoding is turned on. */
+void pci_assign_bars(const struct pci_device *d);
 /* Sets and clears bits of the command register. */
 void pci_command(const struct pci_device *d, uint16_t set, uint16_t clear);
+
+/* The I/O APIC input that the function's INTx ends at; -ENODEV if it has none or firmware did not
+ * tell (the interrupt line register). */
+int pci_intx_gsi(const struct pci_device *d, bool *level, bool *active_low);
 
 /* MSI-X (PCI Express §7.7.2). All entries start masked; pci_msix_set() routes one and unmasks it.
  */

@@ -14,7 +14,8 @@
 /* What the core takes whatever the driver wants. NOTIFICATION_DATA and INDIRECT_DESC are not. */
 #define CORE_FEATURES                                                                              \
     (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |                        \
-     VIRTIO_BIT(VIRTIO_F_RING_PACKED) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))
+     VIRTIO_BIT(VIRTIO_F_RING_PACKED) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                     \
+     VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM))
 
 extern const struct virtio_driver __virtio_drivers_start[], __virtio_drivers_end[];
 

@@ -19,7 +19,6 @@
 #define COMMON_SIZE   56 /* up to and with queue_device */
 #define REGION_MAX    (64 * KiB)
 #define RESET_TRIES   100000
-#define IRQ_LINE_NONE 255
 
 enum region { COMMON, NOTIFY, ISR, CONFIG, NR_REGIONS };
 
@@ -130,20 +129,12 @@ static bool msix_setup(struct pci_virtio *v)
     return mmio_read16(c + VIRTIO_PCI_COMMON_MSIX) == 0; /* else NO_VECTOR: it has no room */
 }
 
-/* The line that firmware wired INTx to, which is an ISA interrupt or its own GSI. */
 static int intx_setup(struct pci_virtio *v)
 {
-    uint8_t line = pci_read8(v->pci, PCI_INTERRUPT_LINE);
-    bool level = true, low = true;
-    unsigned gsi = line;
+    bool level, low;
+    int gsi = v->regs[ISR] ? pci_intx_gsi(v->pci, &level, &low) : -ENODEV;
 
-    if (!pci_read8(v->pci, PCI_INTERRUPT_PIN) || line == IRQ_LINE_NONE || !line || !v->regs[ISR])
-        return -ENODEV;
-    if (line < 16) {
-        gsi = isa_irq_gsi(line, &level, &low);
-        level = true; /* PCI's always is, whether or not the MADT says so */
-    }
-    return irq_route_gsi(gsi, level, low, intx_interrupt, v);
+    return gsi < 0 ? gsi : irq_route_gsi((unsigned)gsi, level, low, intx_interrupt, v);
 }
 
 static void interrupt_setup(struct pci_virtio *v)
@@ -294,6 +285,7 @@ static void probe_function(const struct pci_device *d)
     v->dev.id =
         d->device >= DEVICE_MODERN ? d->device - DEVICE_MODERN : pci_read16(d, PCI_SUBSYSTEM_ID);
     ksnprintf(v->dev.where, sizeof(v->dev.where), "pci %02x:%02x.%u", d->bus, d->slot, d->function);
+    pci_assign_bars(d);
     pci_command(d, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
     for (unsigned cap = pci_find_cap(d, PCI_CAP_ID_VNDR, 0), n = 0; cap && n < CAP_SIZE; n++) {
         take_cap(v, cap);

@@ -68,8 +68,8 @@ static inline bool virtio_has(const struct virtio_device *dev, unsigned feature)
 
 /*
  * Accepts offered & (wanted | what the core itself handles: VERSION_1, EVENT_IDX, RING_PACKED,
- * ACCESS_PLATFORM) and tells the device (§3.1.1 steps 4-6). 0, or -ENODEV with a message if the
- * device is legacy or refuses.
+ * ACCESS_PLATFORM, ORDER_PLATFORM) and tells the device (§3.1.1 steps 4-6). 0, or -ENODEV with a
+ * message if the device is legacy or refuses.
  */
 int virtio_negotiate(struct virtio_device *dev, uint64_t wanted);
 /*

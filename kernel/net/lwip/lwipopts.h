@@ -9,8 +9,7 @@
 #define LWIP_NETCONN         0
 #define LWIP_SOCKET          0
 #define SYS_LIGHTWEIGHT_PROT 0 /* kernel code is never preempted */
-#define LWIP_TIMERS          1
-#define LWIP_TIMERS_CUSTOM   1 /* net/nettimer.c */
+#define LWIP_TIMERS          0 /* net/nettimer.c takes the place of its timeouts.c */
 
 /* Memory: net/lwip_mem.c. Nothing is pooled in advance. */
 #define MEM_LIBC_MALLOC       1

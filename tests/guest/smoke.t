@@ -1,0 +1,18 @@
+#!/bin/sh
+# Proves the one thing that must always hold: redis-server boots, answers, and ends with a status.
+# limit: 60
+# shellcheck disable=SC1091,SC2154 # lib.sh's variables
+. "$(dirname "$0")/lib.sh"
+need redis-server redis-cli
+
+serve 6379 redis-server -- --save '' --protected-mode no
+wait_for 30 redis-cli -h "$host" -p "$port" ping
+ok $? "redis-server boots"
+passes "it stores" redis-cli -h "$host" -p "$port" set key value
+passes "... and answers" redis-cli -h "$host" -p "$port" get key
+contains "... with what was stored" value
+healthy "nothing to complain of"
+redis-cli -h "$host" -p "$port" shutdown nosave >"$dir/out" 2>&1
+wait "$guest"
+ok $? "SHUTDOWN ends the guest with status 0"
+finish
