@@ -75,7 +75,7 @@ class Image:
     """A packed root file system with the command line that boots it."""
 
     def __init__(self, system, work, program, args=(), volumes=(), memory=256, append=""):
-        self.system = system
+        self.system, self.program = system, program
         self.initrd = os.path.join(work, f"{system.label}-{os.path.basename(program)}.cpio")
         command = system.wherry_run() + [
             "--dry-run", "--initrd-out", self.initrd, "--accel", "tcg", "--cpu", CPU,

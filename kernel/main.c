@@ -15,8 +15,11 @@
 #include "linux/process.h"
 #include "linux/syscall.h"
 #include "mm/meminit.h"
+#include "mm/slab.h"
 #include "sched/clock.h"
 #include "sched/thread.h"
+
+#include <asm/errno.h>
 
 /* What the host sees when the machine could not be brought up. */
 #define STATUS_BOOT_FAILED 125
@@ -32,7 +35,8 @@ static void set_wall_clock(void)
 
 void start_high(unsigned protocol, uint64_t info)
 {
-    const char *bad = NULL;
+    const char *bad = "";
+    char *line;
     int r = boot_parse(protocol, info);
 
     cpu_init();
@@ -42,7 +46,9 @@ void start_high(unsigned protocol, uint64_t info)
     lapic_init();
     tsc_init();
     random_init();
-    r = cmdline_parse(boot_info.cmdline, &bad);
+    /* A copy: /proc/cmdline shows the line as it came. */
+    line = kstrdup(boot_info.cmdline);
+    r = line ? cmdline_parse(line, &bad) : -ENOMEM;
     if (r < 0) {
         kprintf("wherry: bad word on the kernel command line: \"%s\"\n", bad);
         power_off(STATUS_BOOT_FAILED);

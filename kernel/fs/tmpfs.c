@@ -575,17 +575,20 @@ int tmpfs_memfd(const char *name, unsigned flags, uint32_t seals, struct file **
 
 /* ---- Pinned content ------------------------------------------------------------------------- */
 
-void tmpfs_pin(struct file *f, uint64_t off, size_t max, struct tmpfs_pins *p)
+int tmpfs_pin(struct file *f, uint64_t off, size_t max, struct tmpfs_pins *p)
 {
     struct inode *i = f->inode;
     struct page_store *ps = pages_of(i);
     p->nr_iov = p->nr_frames = 0;
     p->bytes = 0;
-    if (off >= i->size)
-        return;
-    max = MIN(max, i->size - off);
     while (p->bytes < max && p->nr_iov < TMPFS_PINS) {
+        int err = store_bring(ps, off >> PAGE_SHIFT);
+        if (err < 0)
+            return p->bytes > 0 ? 0 : err;
+        if (off >= i->size) /* asked anew each time: bringing a page may have slept */
+            break;
         size_t n, want = MIN(max - p->bytes, PAGE_SIZE - (off & (PAGE_SIZE - 1)));
+        want = MIN(want, i->size - off);
         const char *at = store_run(ps, off, want, &n);
         if (at == NULL) {
             at = zero_page;
@@ -608,6 +611,7 @@ void tmpfs_pin(struct file *f, uint64_t off, size_t max, struct tmpfs_pins *p)
             break;
     }
     touch_atime(f);
+    return 0;
 }
 
 void tmpfs_unpin(struct tmpfs_pins *p)

@@ -33,8 +33,9 @@ struct tmpfs_pins {
     unsigned nr_iov, nr_frames;
     size_t bytes;
 };
-/* Pins what lies from byte off on, at most max bytes and TMPFS_PINS pages; 0 bytes at the end. */
-void tmpfs_pin(struct file *f, uint64_t off, size_t max, struct tmpfs_pins *p);
+/* Pins what lies from byte off on, at most max bytes and TMPFS_PINS pieces; no bytes at the end. 0,
+ * or -ENOMEM, -EIO for data on a disk, which it sleeps for. Always followed by tmpfs_unpin(). */
+int tmpfs_pin(struct file *f, uint64_t off, size_t max, struct tmpfs_pins *p);
 void tmpfs_unpin(struct tmpfs_pins *p);
 
 struct tmpfs_stats {

@@ -12,12 +12,13 @@ struct cmdline_init cmdline_init;
 /* Linux kernel parameters that VMMs and users pass out of habit and that mean nothing here. Linux
  * would not hand them to init either. */
 static const char *const ignored[] = {
-    "acpi",   "apic",       "clocksource",   "debug",  "earlycon",     "earlyprintk", "elevator",
-    "hostname", "ignore_loglevel", "loglevel", "maxcpus", "mitigations", "net",       "nmi_watchdog",
-    "no_timer_check", "nokaslr", "nomodule", "nomodules", "noreplace-smp", "noxsave", "nr_cpus",
-    "panic",  "pci",        "printk",        "quiet",  "random",       "rcupdate",    "rdinit",
-    "reboot", "ro",         "root",          "rootfstype", "rootflags", "rw",         "swiotlb",
-    "tsc",    "tsc_early_khz", "lpj",
+    "acpi",          "apic",         "clocksource",     "debug",    "earlycon", "earlyprintk",
+    "elevator",      "hostname",     "ignore_loglevel", "loglevel", "maxcpus",  "mitigations",
+    "net",           "nmi_watchdog", "no_timer_check",  "nokaslr",  "nomodule", "nomodules",
+    "noreplace-smp", "noxsave",      "nr_cpus",         "panic",    "pci",      "printk",
+    "quiet",         "random",       "rcupdate",        "rdinit",   "reboot",   "ro",
+    "root",          "rootfstype",   "rootflags",       "rw",       "swiotlb",  "tsc",
+    "lpj",
 };
 
 static bool is_ignored(const char *name)
@@ -28,25 +29,43 @@ static bool is_ignored(const char *name)
     return false;
 }
 
-/* Cuts the next word off *p: NULL at the end of the line. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n';
+}
+
+/*
+ * Cuts the next word off *p: NULL at the end of the line. As in Linux's next_arg(), a quote
+ * anywhere switches whether blanks separate, but only the pair around the whole word, or around
+ * the value behind its first '=', goes away.
+ */
 static char *next_word(char **p)
 {
-    char *in = *p, *out, *word;
-    bool quoted = false;
+    char *in = *p, *word, *end, *eq = NULL;
+    bool quoted, inside;
 
-    while (*in == ' ' || *in == '\t' || *in == '\n')
+    while (is_blank(*in))
         in++;
     if (!*in)
         return NULL;
-    word = out = in;
-    for (; *in && (quoted || (*in != ' ' && *in != '\t' && *in != '\n')); in++) {
+    quoted = inside = *in == '"';
+    word = in += quoted;
+    for (; *in && (inside || !is_blank(*in)); in++) {
+        if (*in == '=' && !eq && in > word)
+            eq = in;
         if (*in == '"')
-            quoted = !quoted;
-        else
-            *out++ = *in;
+            inside = !inside;
     }
+    end = in;
     *p = *in ? in + 1 : in;
-    *out = '\0';
+    if (eq && eq + 1 < end && eq[1] == '"') {
+        memmove(eq + 1, eq + 2, end - (eq + 2));
+        end--;
+        quoted = end > eq + 1;
+    }
+    if (quoted && end > word && end[-1] == '"')
+        end--;
+    *end = '\0';
     return word;
 }
 

@@ -15,7 +15,7 @@
 #include "mm/frame.h"
 #include "mm/vma.h"
 
-#define FRAMES_MAX   64
+#define FRAMES_MAX   128
 #define PATH_ROOM    256
 #define SYMBOL_ROOM  96
 #define IMAGE_PIECES 32  /* mappings of one image, at most */
@@ -215,13 +215,25 @@ void backtrace_print(const struct unwind_cursor *start)
     struct unwind_cursor c = *start;
     struct trace t = {.mem = {.read = trace_read}};
     enum unwind_result r;
+    virt_t last = 0;
+    unsigned same = 0;
+    t.mem.ctx = &t;
 
     for (unsigned nr = 0; nr < FRAMES_MAX; nr++) {
         virt_t pc = unwind_pc(&c);
-        if (is_kernel(pc))
-            print_kernel_frame(nr, &c);
-        else
-            print_user_frame(&t, nr, &c);
+        /* Runaway recursion: its frames are one line. */
+        if (pc == last)
+            same++;
+        else if (same > 0)
+            kprintf("    (%u times more)\n", same);
+        if (pc != last) {
+            same = 0;
+            if (is_kernel(pc))
+                print_kernel_frame(nr, &c);
+            else
+                print_user_frame(&t, nr, &c);
+        }
+        last = pc;
         r = step(&t, &c, nr == 0);
         if (r != UNWIND_OK) {
             if (r != UNWIND_END)
@@ -231,5 +243,5 @@ void backtrace_print(const struct unwind_cursor *start)
         if (is_kernel(pc) && !is_kernel(c.reg[UNWIND_RIP]))
             print_border(pc);
     }
-    kprintf("    (more frames are not shown)\n");
+    kprintf("    (more frames are not shown%s)\n", same > 0 ? ", most like the last" : "");
 }

@@ -13,6 +13,7 @@
 #include "linux/backtrace.h"
 #include "linux/syscall.h"
 #include "mm/frame.h"
+#include "mm/layout.h"
 #include "mm/slab.h"
 #include "mm/vma.h"
 #include "sched/thread.h"
@@ -99,6 +100,10 @@ static void print_mapping(virt_t addr)
     struct vma *v = vma_find(addr);
     const char *name = NULL;
 
+    if (addr >= USER_MAX) {
+        kprintf("  %016lx is not the application's\n", addr);
+        return;
+    }
     if (v == NULL) {
         struct vma *above = vma_find_above(addr);
         kprintf("  %016lx is in no mapping", addr);
@@ -190,6 +195,13 @@ void panic(const char *fmt, ...)
     finish_panic(&c);
 }
 
+/* Stacks come from vmalloc(), which leaves the page below unmapped. */
+static bool is_stack_guard(virt_t addr)
+{
+    const struct thread *t = current();
+    return t != NULL && addr < (virt_t)t->kstack && addr >= (virt_t)t->kstack - PAGE_SIZE;
+}
+
 void kernel_fault(struct trap_frame *f, const char *what, uint64_t addr)
 {
     struct unwind_cursor c = backtrace_cursor(f);
@@ -199,7 +211,8 @@ void kernel_fault(struct trap_frame *f, const char *what, uint64_t addr)
     if (f->vector == VECTOR_PAGE)
         kprintf(", %s %016lx (%s)", access_text(f), addr,
                 f->error & PF_PRESENT ? "not allowed" : "not mapped");
-    kprintf(", error %lx, rflags %lx\n", f->error, f->rflags);
+    kprintf(", error %lx, rflags %lx%s\n", f->error, f->rflags,
+            is_stack_guard(addr) ? ": the kernel stack overflowed" : "");
     finish_panic(&c);
 }
 

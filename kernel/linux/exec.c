@@ -8,6 +8,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/uaccess.h"
 #include "fs/vfs.h"
+#include "lib/cmdline.h"
 #include "lib/random.h"
 #include "linux/elf.h"
 #include "linux/process.h"
@@ -28,6 +29,21 @@
 #define MAX_SCRIPT     4 /* interpreters of interpreters */
 #define HWCAP2_FSGSBASE 2
 #define SIGFRAME_ROOM  1024 /* what a signal frame needs beside the FPU state */
+
+/* norandmaps, as in Linux: the same addresses at every boot, for profiles. */
+static bool fixed_layout;
+
+static int set_fixed_layout(const char *value)
+{
+    fixed_layout = true;
+    return 0;
+}
+CMDLINE("norandmaps", set_fixed_layout);
+
+static uint64_t layout_random(uint64_t range)
+{
+    return fixed_layout ? 0 : random_u64() % range;
+}
 
 /* A program or interpreter that was mapped. */
 struct loaded {
@@ -316,8 +332,8 @@ static int script_args(const char *line, const char *path, char *const *argv, ch
 
 static void choose_layout(virt_t *stack_top)
 {
-    *stack_top = USER_MAX - PAGE_SIZE - (random_u64() % STACK_RANDOM & PAGE_MASK);
-    vma_mmap_top = *stack_top - STACK_SIZE - STACK_GAP - (random_u64() % RANDOM_PAGES << PAGE_SHIFT);
+    *stack_top = USER_MAX - PAGE_SIZE - (layout_random(STACK_RANDOM) & PAGE_MASK);
+    vma_mmap_top = *stack_top - STACK_SIZE - STACK_GAP - (layout_random(RANDOM_PAGES) << PAGE_SHIFT);
 }
 
 static int enter_image(struct file *f, const char *path, char *const *argv, char *const *envp)
@@ -333,7 +349,7 @@ static int enter_image(struct file *f, const char *path, char *const *argv, char
         return -ENOMEM;
     choose_layout(&stack_top);
     memset(&mm_layout, 0, sizeof(mm_layout));
-    r = load(f, prog, PIE_BASE + (random_u64() % RANDOM_PAGES << PAGE_SHIFT));
+    r = load(f, prog, PIE_BASE + (layout_random(RANDOM_PAGES) << PAGE_SHIFT));
     dynamic = r == 0 && prog->img.interp_size;
     if (dynamic) {
         static char name[PATH_MAX];
@@ -366,7 +382,7 @@ static int enter_image(struct file *f, const char *path, char *const *argv, char
         mm_layout.data_start = prog->bias + last->vaddr;
         mm_layout.data_end = prog->bias + last->vaddr + last->filesz;
         mm_layout.brk = mm_layout.brk_start = ALIGN_UP(
-            prog->bias + img->high + random_u64() % BRK_RANDOM, PAGE_SIZE);
+            prog->bias + img->high + layout_random(BRK_RANDOM), PAGE_SIZE);
     }
     if (r == 0)
         sp = build_stack(stack_top, path, argv, envp, prog, dynamic ? interp : NULL, &r);

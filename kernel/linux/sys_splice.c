@@ -34,9 +34,9 @@ static ssize_t send_pages(struct file *in, uint64_t *in_pos, struct file *out, u
                           size_t n)
 {
     struct tmpfs_pins pins;
-    tmpfs_pin(in, *in_pos, n, &pins);
-    if (pins.bytes == 0)
-        return 0;
+    int err = tmpfs_pin(in, *in_pos, n, &pins);
+    if (err < 0 || pins.bytes == 0)
+        return err;
     struct iov_iter it;
     iov_iter_init(&it, pins.iov, pins.nr_iov, pins.bytes, true);
     ssize_t r = out->ops->write(out, &it, out_pos);

@@ -16,6 +16,8 @@ bool mm_huge_disabled;
 
 /* Huge pages are given by default only while this share of memory is free: 1/n. */
 #define HUGE_FREE_SHARE 4
+/* And only where one is a small part of all memory: most of it may never be touched. */
+#define HUGE_MIN_TOTAL (128 * MiB / PAGE_SIZE)
 
 static int set_entry(virt_t va, uint64_t *pte, uint64_t entry)
 {
@@ -45,7 +47,8 @@ static bool fault_huge(struct vma *v, virt_t va)
     if (mm_huge_disabled && !(v->flags & VMA_HUGE))
         return false;
     fs = frame_stats();
-    if (!(v->flags & VMA_HUGE) && fs.free < fs.total / HUGE_FREE_SHARE + HUGE_SIZE / PAGE_SIZE)
+    if (!(v->flags & VMA_HUGE) &&
+        (fs.total < HUGE_MIN_TOTAL || fs.free < fs.total / HUGE_FREE_SHARE + HUGE_SIZE / PAGE_SIZE))
         return false;
     pde = pde_lookup(va, true);
     if (!pde || *pde)

@@ -89,7 +89,7 @@ void memory_init(void)
             array = find_room(LOW_END, MIN(boot_info.regions[i].end, BOOT_MAPPED), size);
             for (unsigned j = 0; j < boot_info.nr_regions && array; j++)
                 if (boot_info.regions[j].ram && boot_info.regions[j].start <= array &&
-                    array + size > boot_info.regions[j].end)
+                    array < boot_info.regions[j].end && array + size > boot_info.regions[j].end)
                     array = 0;
         }
         if (!array)

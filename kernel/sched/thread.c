@@ -110,7 +110,6 @@ void thread_init(void)
     cpu_kstack_top = t->kstack_top;
     fpu_restore(t->fpu);
     t->switched_in_ns = clock_mono_ns();
-    clockevent_request(t->switched_in_ns + TICK_NS); /* the first tick; each asks for the next */
 }
 
 struct thread *thread_create(const char *name)
@@ -252,7 +251,7 @@ bool thread_block(uint64_t deadline)
             in_time = false;
             break;
         }
-        if (!list_empty(&runq) || !tsc_settle() || !pollers_arm())
+        if (!list_empty(&runq) || !pollers_arm())
             continue;
         tsc_calibrate();
         clockevent_request(MIN(next, deadline));

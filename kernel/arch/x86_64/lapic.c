@@ -42,7 +42,6 @@
 static volatile char *regs; /* NULL in x2APIC mode */
 static uint64_t timer_hz = DEFAULT_TIMER_HZ;
 static uint64_t armed = UINT64_MAX; /* deadline on its way */
-static bool calibrating;             /* the counter is the TSC's yardstick, not an alarm */
 static bool calibrating;            /* the timer measures: deadlines are only noted */
 
 static void reg_write(unsigned reg, uint32_t v)
@@ -97,7 +96,6 @@ void lapic_init(void)
 void lapic_calibrate_start(void)
 {
     calibrating = true;
-    calibrating = true;
     reg_write(REG_TIMER, VECTOR_TIMER | LVT_MASKED);
     reg_write(REG_INITIAL, UINT32_MAX);
 }
@@ -131,7 +129,7 @@ void lapic_calibrate_end(void)
 
 void clockevent_request(uint64_t deadline)
 {
-    if (deadline >= armed || armed - deadline < SLACK_NS || calibrating)
+    if (deadline >= armed || armed - deadline < SLACK_NS)
         return;
     armed = deadline;
     if (!calibrating)

@@ -7,6 +7,7 @@
 
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
+#include "lib/cmdline.h"
 #include "mm/layout.h"
 #include "sched/clock.h"
 
@@ -16,11 +17,10 @@
 /* Before calibration; only used for a first few milliseconds. */
 #define ASSUMED_HZ 2500000000ull
 /* Reading the yardstick is uncertain by about a microsecond: one part in a thousand at worst. */
-#define CALIBRATE_MIN_NS NSEC_PER_MSEC
-/* Reading the timer takes about a microsecond where it is emulated: measured for this long, the
- * frequency is right to a thousandth. */
-#define CALIBRATE_MIN_NS NSEC_PER_MSEC
-
+#define CALIBRATE_MIN_NS   NSEC_PER_MSEC
+#define CALIBRATE_READINGS 5
+#define MIN_KHZ            1000     /* what tsc_early_khz= may say */
+#define MAX_KHZ            10000000
 /* Linux: Documentation/virt/kvm/x86/msr.rst. */
 struct pvclock_time_info {
     uint32_t version, pad0;
@@ -42,7 +42,7 @@ static union {
 
 struct tsc_params *tsc_params = &shared.params;
 static uint64_t hz;
-static uint64_t calibrate_from;
+static uint64_t calibrate_from, calibrate_from_ns; /* the same moment on both clocks */
 bool tsc_calibrating;
 
 static void set_hz(uint64_t new_hz, uint64_t tsc)
@@ -95,6 +95,22 @@ static uint64_t hz_from_cpuid(void)
     return 0;
 }
 
+/* One reading of both clocks. A virtual CPU may lose its processor between any two instructions: of
+ * several readings the one that took the fewest ticks is the most simultaneous. */
+static void read_both(uint64_t *tsc, uint64_t *ns)
+{
+    uint64_t best = UINT64_MAX;
+
+    for (int i = 0; i < CALIBRATE_READINGS; i++) {
+        uint64_t before = rdtsc(), t = lapic_calibrate_elapsed_ns(), after = rdtsc();
+        if (after - before < best) {
+            best = after - before;
+            *tsc = before + best / 2;
+            *ns = t;
+        }
+    }
+}
+
 void tsc_init(void)
 {
     uint64_t known = 0;
@@ -107,39 +123,38 @@ void tsc_init(void)
     set_hz(known ? known : ASSUMED_HZ, tsc_params->base_tsc);
     if (!known) {
         lapic_calibrate_start();
-        calibrate_from = rdtsc();
+        read_both(&calibrate_from, &calibrate_from_ns);
         tsc_calibrating = true;
     }
 }
 
-bool tsc_settle(void)
-{
-    uint64_t tsc, ns;
-
-    if (likely(!calibrate_from))
-        return true;
-    tsc = rdtsc();
-    ns = lapic_calibrate_elapsed_ns();
-    if (ns < CALIBRATE_MIN_NS)
-        return false;
-    set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / ns, tsc);
-    calibrate_from = 0;
-    lapic_calibrate_end();
-    return true;
-}
-
 void tsc_calibrate_slow(void)
 {
-    uint64_t tsc, ns;
+    uint64_t tsc = 0, ns = 0;
 
-    do {
-        tsc = rdtsc();
-        ns = lapic_calibrate_elapsed_ns();
-    } while (ns < CALIBRATE_MIN_NS);
+    do
+        read_both(&tsc, &ns);
+    while (ns - calibrate_from_ns < CALIBRATE_MIN_NS);
     lapic_calibrate_end();
     tsc_calibrating = false;
-    set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / ns, tsc);
+    set_hz((unsigned __int128)(tsc - calibrate_from) * NSEC_PER_SEC / (ns - calibrate_from_ns), tsc);
 }
+
+/* Linux's word: the frequency is known, no need to measure. */
+static int set_khz(const char *value)
+{
+    uint64_t khz;
+
+    if (!value || !parse_u64(value, &khz) || khz < MIN_KHZ || khz > MAX_KHZ)
+        return -EINVAL;
+    if (tsc_calibrating) {
+        lapic_calibrate_end();
+        tsc_calibrating = false;
+        set_hz(khz * 1000, rdtsc());
+    }
+    return 0;
+}
+CMDLINE("tsc_early_khz", set_khz);
 
 uint64_t clock_mono_ns(void)
 {

@@ -26,9 +26,6 @@ static inline void tsc_calibrate(void)
     if (unlikely(tsc_calibrating))
         tsc_calibrate_slow();
 }
-/* The same if it has been measured for long enough; false if not. Until then no timer interrupt
- * comes, so nobody may halt. */
-bool tsc_settle(void);
 uint64_t tsc_from_ns(uint64_t ns);
 uint64_t tsc_hz(void);
 /* The wall clock at boot as the hypervisor knows it; 0 if it does not. */

@@ -1,6 +1,6 @@
 /*
- * PCI: finding devices and reading their configuration space (PCI Express Base Specification 5.0
- * §7; PCI Local Bus 3.0 §6). Set-up code only: every access is an exit to the monitor, so little is
+ * PCI: finding devices and reading their configuration space (PCI Express Base 5.0 §7; PCI Local
+ * Bus 3.0 §6). Set-up code only: every access is an exit to the monitor, so little is
  * read twice. Never sleeps.
  */
 #pragma once

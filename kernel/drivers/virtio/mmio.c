@@ -1,21 +1,17 @@
 /*
- * Virtio over MMIO (virtio 1.2 §4.2). Devices are announced by virtio_mmio.device= on the command
- * line, as Linux takes it, and by ACPI (drivers/acpi/); Firecracker does both for the same device.
- * Called by the core through the transport table, and by the line's interrupt. Never sleeps.
+ * Virtio over MMIO (virtio 1.2 §4.2), at the places that mmio_place.c collected. Called by the core
+ * through the transport table, and by the line's interrupt. Never sleeps.
  */
 #include "drivers/virtio/mmio.h"
 
 #include "arch/x86_64/irq.h"
 #include "drivers/virtio/virtio.h"
-#include "lib/cmdline.h"
 #include "mm/slab.h"
 
 #include <linux/virtio_mmio.h>
 
 #define MMIO_MAGIC  0x74726976 /* "virt" */
 #define MMIO_MODERN 2
-#define MMIO_MIN    (VIRTIO_MMIO_CONFIG + 4)
-#define MAX_FOUND   64
 #define MMIO_MAX    (64 * KiB) /* no device has more registers */
 #define RESET_TRIES 100000
 
@@ -25,63 +21,6 @@ struct mmio_device {
     struct virtio_mmio_place place;
     bool routed;
 };
-
-static struct virtio_mmio_place found[MAX_FOUND];
-static unsigned nr_found;
-
-void virtio_mmio_add(const struct virtio_mmio_place *p)
-{
-    if (p->size < MMIO_MIN || p->gsi > VIRTIO_MMIO_MAX_GSI) {
-        kprintf("virtio-mmio@%#lx: %lu bytes with interrupt %u make no device\n", p->base, p->size,
-                p->gsi);
-        return;
-    }
-    for (unsigned i = 0; i < nr_found; i++)
-        if (found[i].base == p->base) {
-            found[i] = *p; /* the later one, ACPI, knows the interrupt's mode too */
-            return;
-        }
-    if (nr_found == MAX_FOUND) {
-        kprintf("virtio-mmio: more than %u devices, %#lx is left out\n", MAX_FOUND, p->base);
-        return;
-    }
-    found[nr_found++] = *p;
-}
-
-unsigned virtio_mmio_highest_gsi(void)
-{
-    unsigned max = 0;
-    for (unsigned i = 0; i < nr_found; i++)
-        max = MAX(max, found[i].gsi);
-    return max;
-}
-
-int virtio_mmio_parse(const char *s, struct virtio_mmio_place *p)
-{
-    uint64_t irq, id;
-
-    *p = (struct virtio_mmio_place){0};
-    if (!s || !(s = parse_size(s, &p->size)) || *s++ != '@' || !(s = parse_u64(s, &p->base)) ||
-        *s++ != ':' || !(s = parse_u64(s, &irq)) || irq > VIRTIO_MMIO_MAX_GSI)
-        return -EINVAL;
-    if (*s == ':' && !(s = parse_u64(s + 1, &id)))
-        return -EINVAL;
-    if (*s || p->size < MMIO_MIN || !p->base || p->base % 4 || p->base + p->size < p->base)
-        return -EINVAL;
-    p->gsi = (unsigned)irq;
-    return 0;
-}
-
-static int device_word(const char *value)
-{
-    struct virtio_mmio_place p;
-
-    if (virtio_mmio_parse(value, &p) < 0)
-        return -EINVAL;
-    virtio_mmio_add(&p);
-    return 0;
-}
-CMDLINE("virtio_mmio.device", device_word);
 
 static struct mmio_device *mmio(struct virtio_device *dev)
 {
@@ -268,6 +207,6 @@ static void probe_place(const struct virtio_mmio_place *p)
 
 void virtio_mmio_probe(void)
 {
-    for (unsigned i = 0; i < nr_found; i++)
-        probe_place(&found[i]);
+    for (unsigned i = 0; i < virtio_mmio_nr_places; i++)
+        probe_place(&virtio_mmio_places[i]);
 }

@@ -5,13 +5,17 @@
 
 #include "lib/base.h"
 
-#define VIRTIO_MMIO_MAX_GSI 1023
+#define VIRTIO_MMIO_MAX_GSI    1023
+#define VIRTIO_MMIO_MAX_PLACES 64
 
 struct virtio_mmio_place {
     uint64_t base, size;
     unsigned gsi;
     bool level, active_low;
 };
+
+extern struct virtio_mmio_place virtio_mmio_places[VIRTIO_MMIO_MAX_PLACES];
+extern unsigned virtio_mmio_nr_places;
 
 /* Notes a device; one at a base that is known already replaces it. */
 void virtio_mmio_add(const struct virtio_mmio_place *p);

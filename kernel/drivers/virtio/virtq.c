@@ -138,7 +138,7 @@ bool virtq_enable_irq_slow(struct virtq *vq)
         return virtq_packed_enable_irq(vq);
     WRITE_ONCE(vq->avail->flags, 0);
     dma_mb(); /* as in virtq_enable_irq() */
-    return READ_ONCE(vq->used->idx) == vq->last_used;
+    return READ_ONCE(vq->used->idx) == (uint16_t)vq->last_used;
 }
 
 void virtq_disable_irq_slow(struct virtq *vq)

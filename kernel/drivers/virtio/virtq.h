@@ -72,12 +72,13 @@ struct virtq {
     volatile uint16_t *avail_event; /* the device: notify me at (§2.7.10); after used->ring */
     volatile uint16_t *used_event;  /* we: interrupt me at (§2.7.7.2); after avail->ring */
     struct virtq_slot *slot;
-    uint32_t mask;         /* size - 1, split ring only */
-    uint32_t nfree;        /* descriptors free; 0 for packed and broken queues */
-    uint32_t free_head;    /* first of them (packed: first free buffer id) */
-    uint16_t avail_idx;    /* where the next chain goes */
-    uint16_t published;    /* avail_idx that the device knows */
-    uint16_t last_used;    /* next completion to take */
+    uint32_t mask;      /* size - 1, split ring only */
+    uint32_t nfree;     /* descriptors free; 0 for packed and broken queues */
+    uint32_t free_head; /* first of them (packed: first free buffer id) */
+    /* Free-running; the rings' own indices are their low 16 bits. */
+    uint32_t avail_idx;    /* where the next chain goes */
+    uint32_t published;    /* avail_idx that the device knows */
+    uint32_t last_used;    /* next completion to take */
     bool event_idx;        /* VIRTIO_F_EVENT_IDX, split ring only */
     bool notify16;         /* width of the notification register */
     volatile void *notify; /* where the queue's index is written to wake the device */
@@ -179,9 +180,9 @@ static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *s
     s->ndesc = (uint16_t)n;
     if (n > 1)
         slots[s->next].ndesc = (uint16_t)last;
-    uint16_t at = vq->avail_idx;
+    uint32_t at = vq->avail_idx;
     vq->avail->ring[at & vq->mask] = (uint16_t)head;
-    vq->avail_idx = (uint16_t)(at + 1);
+    vq->avail_idx = at + 1;
     return 0;
 }
 
@@ -196,14 +197,14 @@ static __always_inline int virtq_add_one(struct virtq *vq, phys_t addr, uint32_t
 /* Publishes what was added since the last call and, if the device wants to know, tells it. */
 static __always_inline void virtq_kick(struct virtq *vq)
 {
-    uint16_t new = vq->avail_idx, old = vq->published;
+    uint32_t new = vq->avail_idx, old = vq->published;
     if (unlikely(new == old)) {
         virtq_kick_slow(vq);
         return;
     }
     vq->published = new;
     dma_wmb(); /* the chains before the index that offers them (§2.7.13.3) */
-    WRITE_ONCE(vq->avail->idx, new);
+    WRITE_ONCE(vq->avail->idx, (uint16_t) new);
     dma_mb(); /* the index before asking whether it was seen (§2.7.13.4) */
     if (likely(vq->event_idx)) {
         if ((uint16_t)(new - *vq->avail_event - 1) < (uint16_t)(new - old))
@@ -216,7 +217,7 @@ static __always_inline void virtq_kick(struct virtq *vq)
 /* Whether virtq_pop() would find something (or find the device lying). */
 static __always_inline bool virtq_pending(const struct virtq *vq)
 {
-    return READ_ONCE(vq->used->idx) != vq->last_used ||
+    return READ_ONCE(vq->used->idx) != (uint16_t)vq->last_used ||
            unlikely(vq->packed && virtq_pending_slow(vq));
 }
 
@@ -241,7 +242,7 @@ static __always_inline void *virtq_pop(struct virtq *vq, uint32_t *len)
     uint32_t n = s->ndesc;
     if (n != 1)
         tail = &slots[slots[s->next].ndesc];
-    vq->last_used = (uint16_t)(at + 1);
+    vq->last_used = at + 1;
     vq->nfree += n;
     s->limit = 0;
     tail->next = (uint16_t)vq->free_head;
@@ -258,9 +259,9 @@ static __always_inline bool virtq_enable_irq(struct virtq *vq)
 {
     if (unlikely(!vq->event_idx))
         return virtq_enable_irq_slow(vq);
-    *vq->used_event = vq->last_used;
+    *vq->used_event = (uint16_t)vq->last_used;
     dma_mb(); /* the wish before the look at what is there (§2.7.13.4.1) */
-    return READ_ONCE(vq->used->idx) == vq->last_used;
+    return READ_ONCE(vq->used->idx) == (uint16_t)vq->last_used;
 }
 
 /* A hint: an interrupt already on its way, or with EVENT_IDX one every 65,536 completions, may
