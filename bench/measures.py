@@ -1,7 +1,7 @@
 """What bench/run measures: one class a server. Each says how to boot it, and yields numbers from a
 running guest: rates (without the counter, in interleaved rounds), and counts per request (with it).
-FACTS: a count is instructions without REP iterations; for redis-benchmark the slope between n and
-3n requests, for other clients the difference over the run less the idle rate."""
+A count is instructions without REP iterations, less what the idle guest would have executed in the
+same time; for redis-benchmark, which also connects, the slope between n and 3n requests."""
 
 import os
 import re
@@ -149,6 +149,7 @@ class Redis(Measure):
 
     def counts(self, guest, span):
         self.load("set", 30, 16, 5000)
+        rate = idle_rate(guest)  # redis-server's ten times a second, above all
         for test in ("get", "set"):
             for conns, pipeline, n in self.loads:
                 n = self.n(n)
@@ -157,6 +158,8 @@ class Redis(Measure):
                     self.load(test, conns, pipeline, n)
                 with span(f"redis-{test}-c{conns}-p{pipeline}", 3 * n) as three:
                     self.load(test, conns, pipeline, 3 * n)
+                one.idle(rate)
+                three.idle(rate)
                 plain = [b - a for a, b in zip(one.plain, three.plain)]
                 yield from per_request(f"Redis {test.upper()} c={conns} P={pipeline}", plain,
                                        three.rep - one.rep, 2 * n)

@@ -114,8 +114,8 @@ void signal_send_process(int sig, const siginfo_t *info)
         if (t->sig->waiting & SIGMASK(sig))
             wanted = true;
         blocked_by_all = false;
-        /* Best the current thread, else one that sleeps and can be woken. */
-        if (!target || t == current() || (target != current() && t->interruptible))
+        /* The first thread if it takes the signal, as Linux does; else best one that sleeps. */
+        if (!target || (target->tid != PROCESS_PID && t->interruptible))
             target = t;
     }
     if (!blocked_by_all && !wanted && ignored(sig))
