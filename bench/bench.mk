@@ -14,3 +14,7 @@ $(B)/bench/icount: bench/icount.c sim/icount.h
 $(B)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(BENCH_CFLAGS) -o $@ $<
+
+.PHONY: bench
+bench: all ## measure against a Linux guest (half an hour; bench/run --help for parts of it)
+	bench/run --build $(B)

@@ -7,7 +7,7 @@ HOSTCFLAGS ?= -std=gnu11 -O2 -g -Wall -Wextra -Werror
 
 $(B)/mksyms: scripts/mksyms.c kernel/lib/ksyms.h
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOSTCFLAGS) -Ikernel -o $@ $<
+	$(HOSTCC) $(HOSTCFLAGS) -iquote kernel -o $@ $<
 
 $(B)/ksyms.bin: $(B)/wherry.pass1.elf $(B)/mksyms
 	nm -n $< | $(B)/mksyms > $@.tmp

@@ -63,11 +63,11 @@ enum cpio_stream_state { CPIO_IN_ZEROES, CPIO_IN_HEADER, CPIO_IN_NAME, CPIO_IN_D
 struct cpio_stream {
     struct cpio_sink *sink;
     enum cpio_stream_state state, after_pad;
-    uint64_t pos;     /* bytes taken so far */
-    size_t have;      /* of the header or the name */
-    uint32_t left;    /* of the data */
+    uint64_t pos;  /* bytes taken so far */
+    size_t have;   /* of the header or the name */
+    uint32_t left; /* of the data */
     uint32_t sum;
-    bool trailer;     /* the last entry was one */
+    bool trailer;            /* the last entry was one */
     enum cpio_status status; /* CPIO_ENTRY while all is well */
     struct cpio_entry e;
     uint8_t header[CPIO_HEADER];

@@ -119,20 +119,34 @@ static void plain_release(struct file *f)
 }
 
 static const struct file_ops null_ops = {
-    .name = "null", .read = read_nothing, .write = write_all, .seek = seek_nowhere,
+    .name = "null",
+    .read = read_nothing,
+    .write = write_all,
+    .seek = seek_nowhere,
     .release = plain_release,
 };
 static const struct file_ops zero_ops = {
-    .name = "zero", .read = read_zeroes, .write = write_all, .seek = seek_nowhere,
-    .mmap = map_zero, .release = plain_release,
+    .name = "zero",
+    .read = read_zeroes,
+    .write = write_all,
+    .seek = seek_nowhere,
+    .mmap = map_zero,
+    .release = plain_release,
 };
 static const struct file_ops full_ops = {
-    .name = "full", .read = read_zeroes, .write = write_full, .seek = seek_nowhere,
+    .name = "full",
+    .read = read_zeroes,
+    .write = write_full,
+    .seek = seek_nowhere,
     .release = plain_release,
 };
 static const struct file_ops random_ops = {
-    .name = "random", .read = read_random, .write = write_random, .ioctl = random_ioctl,
-    .seek = seek_nowhere, .release = plain_release,
+    .name = "random",
+    .read = read_random,
+    .write = write_random,
+    .ioctl = random_ioctl,
+    .seek = seek_nowhere,
+    .release = plain_release,
 };
 
 static int open_memory(struct inode *inode, struct path_node *path, unsigned flags,

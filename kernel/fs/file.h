@@ -58,15 +58,15 @@ struct file_ops {
 struct file {
     const struct file_ops *ops;
     uint32_t refs;
-    uint32_t flags;      /* O_ACCMODE, O_NONBLOCK, O_APPEND, O_ASYNC, ... */
-    uint32_t kind;       /* FILE_* bits */
-    int32_t owner;       /* F_SETOWN: process, or thread with F_SETOWN_EX; negative: group */
-    int32_t owner_type;  /* F_OWNER_TID, F_OWNER_PID, F_OWNER_PGRP */
-    int32_t owner_sig;   /* F_SETSIG */
+    uint32_t flags;     /* O_ACCMODE, O_NONBLOCK, O_APPEND, O_ASYNC, ... */
+    uint32_t kind;      /* FILE_* bits */
+    int32_t owner;      /* F_SETOWN: process, or thread with F_SETOWN_EX; negative: group */
+    int32_t owner_type; /* F_OWNER_TID, F_OWNER_PID, F_OWNER_PGRP */
+    int32_t owner_sig;  /* F_SETSIG */
     uint64_t pos;
-    struct waitq waitq;  /* sleepers and epoll watches */
-    struct list watches; /* epoll items on this file, dropped when it is released (fs/epoll.c) */
-    struct inode *inode; /* referenced; NULL for objects without a name */
+    struct waitq waitq;     /* sleepers and epoll watches */
+    struct list watches;    /* epoll items on this file, dropped when it is released (fs/epoll.c) */
+    struct inode *inode;    /* referenced; NULL for objects without a name */
     struct path_node *path; /* referenced; the name it was opened by, NULL if none (fs/vfs.h) */
 };
 

@@ -45,25 +45,25 @@ struct hard_link {
 };
 
 struct unpacker {
-    struct cpio_sink cpio;             /* first: the stream's callbacks find us by it */
+    struct cpio_sink cpio; /* first: the stream's callbacks find us by it */
     struct decompress_sink decompress;
     struct cpio_stream *stream;
     struct hard_link *links;
-    phys_t cursor;             /* frames before it are decided */
-    phys_t end;                /* of the archive */
-    phys_t segment;            /* where the compressed segment being read starts */
-    struct inode *pending;     /* referenced; its last page is to be cleared */
+    phys_t cursor;         /* frames before it are decided */
+    phys_t end;            /* of the archive */
+    phys_t segment;        /* where the compressed segment being read starts */
+    struct inode *pending; /* referenced; its last page is to be cleared */
     phys_t pending_frame;
-    struct file *file;         /* of the entry being streamed; NULL if it has no content */
+    struct file *file; /* of the entry being streamed; NULL if it has no content */
     uint64_t file_pos;
-    char *target;              /* link target being streamed; NULL if it is no link */
+    char *target; /* link target being streamed; NULL if it is no link */
     size_t target_len;
-    struct inode *link_inode;  /* referenced; its inode */
-    char name[PATH_MAX];       /* of the entry at work, for messages */
-    struct blkdev *disk;       /* the archive is there; NULL: in memory */
-    const uint8_t *chunk;      /* what was read of it last */
-    uint64_t chunk_off;        /* where on the disk that is */
-    uint64_t skip_to;          /* where to go on reading; 0: behind the chunk */
+    struct inode *link_inode; /* referenced; its inode */
+    char name[PATH_MAX];      /* of the entry at work, for messages */
+    struct blkdev *disk;      /* the archive is there; NULL: in memory */
+    const uint8_t *chunk;     /* what was read of it last */
+    uint64_t chunk_off;       /* where on the disk that is */
+    uint64_t skip_to;         /* where to go on reading; 0: behind the chunk */
 };
 
 struct initramfs_stats initramfs_stats;
@@ -81,6 +81,14 @@ __noreturn __cold static void give_up_errno(const struct unpacker *u, int err)
         give_up(u, "not enough memory; give the machine more", u->name);
     char why[48];
     ksnprintf(why, sizeof(why), "error %d", -err);
+    give_up(u, why, u->name);
+}
+
+/* The name is that of the last entry that was whole. */
+__noreturn __cold static void give_up_parse(const struct unpacker *u, enum cpio_status s)
+{
+    char why[64];
+    ksnprintf(why, sizeof(why), "%s%s", cpio_status_text(s), u->name[0] != '\0' ? ", after" : "");
     give_up(u, why, u->name);
 }
 
@@ -390,7 +398,7 @@ static size_t unpack_compressed(struct unpacker *u, enum compression kind, const
         err = cpio_stream_finish(u->stream);
     const char *format = kind == COMPRESSION_GZIP ? "gzip" : "zstd";
     if (u->stream->status != CPIO_ENTRY)
-        give_up(u, cpio_status_text(u->stream->status), u->name);
+        give_up_parse(u, u->stream->status);
     if (err == -ENODATA)
         give_up(u, "the compressed archive is cut off", format);
     if (err == -EINVAL)
@@ -416,7 +424,7 @@ static size_t unpack_plain(struct unpacker *u, const uint8_t *buf, size_t len)
         else if (s == CPIO_TRAILER || s == CPIO_END)
             return pos;
         else
-            give_up(u, cpio_status_text(s), u->name);
+            give_up_parse(u, s);
     }
 }
 
@@ -426,7 +434,8 @@ static void unpacker_init(struct unpacker *u)
     u->decompress = (struct decompress_sink){stream_output, stream_consumed};
 }
 
-/* An archive on a disk, uncompressed, to its trailer. Its larger files are read when they are used. */
+/* An archive on a disk, uncompressed, to its trailer. Its larger files are read when they are used.
+ */
 static void unpack_disk(struct unpacker *u)
 {
     phys_t frames[DISK_CHUNK >> PAGE_SHIFT], buf = frame_alloc(DISK_CHUNK_ORDER);
@@ -452,7 +461,7 @@ static void unpack_disk(struct unpacker *u)
             off = u->skip_to;
             cpio_stream_init(u->stream, &u->cpio);
         } else if (u->stream->status != CPIO_ENTRY) {
-            give_up(u, cpio_status_text(u->stream->status), u->name);
+            give_up_parse(u, u->stream->status);
         } else if (err < 0) {
             give_up_errno(u, err);
         }

@@ -1,7 +1,7 @@
 /*
  * The cursor over a read's or write's memory. Called by everything that moves bytes. The
- * copies may sleep when the memory is the application's. One piece is the common case and
- * is kept short: one test, one copy.
+ * copies may sleep when the memory is the application's. One piece of it is the common case and
+ * is inline in iov.h.
  */
 #include "fs/iov.h"
 
@@ -40,7 +40,8 @@ static __always_inline ssize_t iter_copy(struct iov_iter *it, void *mem, size_t 
     while (done < n) {
         size_t room = it->iov->iov_len - it->off;
         size_t part = n - done < room ? n - done : room;
-        size_t got = copy_piece(it, (char *)it->iov->iov_base + it->off, (char *)mem + done, part, d);
+        size_t got =
+            copy_piece(it, (char *)it->iov->iov_base + it->off, (char *)mem + done, part, d);
         done += got;
         it->off += got;
         it->count -= got;
@@ -55,12 +56,12 @@ static __always_inline ssize_t iter_copy(struct iov_iter *it, void *mem, size_t 
     return (ssize_t)n;
 }
 
-ssize_t copy_to_iter(struct iov_iter *it, const void *src, size_t n)
+ssize_t copy_to_iter_slow(struct iov_iter *it, const void *src, size_t n)
 {
     return iter_copy(it, (void *)src, n, TO_ITER);
 }
 
-ssize_t copy_from_iter(struct iov_iter *it, void *dst, size_t n)
+ssize_t copy_from_iter_slow(struct iov_iter *it, void *dst, size_t n)
 {
     return iter_copy(it, dst, n, FROM_ITER);
 }

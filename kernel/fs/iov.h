@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "lib/base.h"
+#include "arch/x86_64/uaccess.h"
 
 #include <linux/uio.h>
 
@@ -22,10 +22,40 @@ static inline void iov_iter_init(struct iov_iter *it, const struct iovec *iov, s
     *it = (struct iov_iter){.iov = iov, .nr = nr, .count = count, .kernel = kernel};
 }
 
+ssize_t copy_to_iter_slow(struct iov_iter *it, const void *src, size_t n);
+ssize_t copy_from_iter_slow(struct iov_iter *it, void *dst, size_t n);
+
+/* Is it one piece of the application's memory, with room for n? */
+static __always_inline bool iov_iter_simple(const struct iov_iter *it, const void *at, size_t n)
+{
+    return likely(it->nr == 1 && !it->kernel && n <= it->count) && user_range_ok(at, n);
+}
+
+static __always_inline ssize_t iov_iter_took(struct iov_iter *it, size_t n)
+{
+    it->off += n;
+    it->count -= n;
+    return (ssize_t)n;
+}
+
 /* Copy min(n, it->count) bytes and move the cursor. Return the bytes copied, -EFAULT when the
  * first byte could not be. */
-ssize_t copy_to_iter(struct iov_iter *it, const void *src, size_t n);
-ssize_t copy_from_iter(struct iov_iter *it, void *dst, size_t n);
+static inline ssize_t copy_to_iter(struct iov_iter *it, const void *src, size_t n)
+{
+    char *at = (char *)it->iov->iov_base + it->off;
+
+    if (iov_iter_simple(it, at, n) && likely(user_copy(at, src, n) == 0))
+        return iov_iter_took(it, n);
+    return copy_to_iter_slow(it, src, n);
+}
+static inline ssize_t copy_from_iter(struct iov_iter *it, void *dst, size_t n)
+{
+    const char *at = (const char *)it->iov->iov_base + it->off;
+
+    if (iov_iter_simple(it, at, n) && likely(user_copy(dst, at, n) == 0))
+        return iov_iter_took(it, n);
+    return copy_from_iter_slow(it, dst, n);
+}
 ssize_t zero_iter(struct iov_iter *it, size_t n);
 /* Moves the cursor n <= count bytes on without copying. */
 void iov_iter_advance(struct iov_iter *it, size_t n);

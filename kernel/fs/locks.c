@@ -11,7 +11,7 @@
 
 struct range_lock {
     struct list link;
-    struct file *owner; /* OFD; NULL: the process. Not referenced: the file's release removes it */
+    struct file *owner;  /* OFD; NULL: the process. Not referenced: the file's release removes it */
     uint64_t start, end; /* end inclusive */
     bool write;
 };
@@ -60,8 +60,7 @@ static void whole_free(struct whole_lock *l)
 
 static struct whole_lock *whole_of(struct lock_set *s, const struct file *f)
 {
-    list_for_each(l, &s->wholes, struct whole_lock, link)
-    {
+    list_for_each (l, &s->wholes, struct whole_lock, link) {
         if (l->owner == f)
             return l;
     }
@@ -70,8 +69,7 @@ static struct whole_lock *whole_of(struct lock_set *s, const struct file *f)
 
 static bool whole_conflict(struct lock_set *s, const struct file *f, bool exclusive)
 {
-    list_for_each(l, &s->wholes, struct whole_lock, link)
-    {
+    list_for_each (l, &s->wholes, struct whole_lock, link) {
         if (l->owner != f && (exclusive || l->exclusive))
             return true;
     }
@@ -122,8 +120,7 @@ int locks_flock(struct file *f, int op)
 static struct range_lock *range_conflict(struct lock_set *s, const struct file *owner,
                                          uint64_t start, uint64_t end, bool write)
 {
-    list_for_each(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each (l, &s->ranges, struct range_lock, link) {
         if (l->owner != owner && l->start <= end && l->end >= start && (write || l->write))
             return l;
     }
@@ -134,8 +131,7 @@ static struct range_lock *range_conflict(struct lock_set *s, const struct file *
 static void range_cut(struct lock_set *s, const struct file *owner, uint64_t start, uint64_t end,
                       struct range_lock **spare)
 {
-    list_for_each_safe(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each_safe (l, &s->ranges, struct range_lock, link) {
         if (l->owner != owner || l->start > end || l->end < start)
             continue;
         if (l->start < start && l->end > end) {
@@ -159,8 +155,7 @@ static void range_cut(struct lock_set *s, const struct file *owner, uint64_t sta
 /* Joins a new range with the owner's adjacent ones of the same kind. */
 static void range_join(struct lock_set *s, struct range_lock *n)
 {
-    list_for_each_safe(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each_safe (l, &s->ranges, struct range_lock, link) {
         if (l == n || l->owner != n->owner || l->write != n->write)
             continue;
         if (l->end + 1 == n->start && n->start != 0) {
@@ -295,8 +290,7 @@ void locks_release_file(struct file *f)
     struct whole_lock *w = whole_of(s, f);
     if (w != NULL)
         whole_free(w);
-    list_for_each_safe(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each_safe (l, &s->ranges, struct range_lock, link) {
         if (l->owner == f)
             range_free(l);
     }
@@ -306,8 +300,7 @@ void locks_release_file(struct file *f)
 void locks_release_process(struct inode *inode)
 {
     struct lock_set *s = inode->locks;
-    list_for_each_safe(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each_safe (l, &s->ranges, struct range_lock, link) {
         if (l->owner == NULL)
             range_free(l);
     }
@@ -319,8 +312,7 @@ void locks_free(struct inode *inode)
     struct lock_set *s = inode->locks;
     if (s == NULL)
         return;
-    list_for_each_safe(l, &s->ranges, struct range_lock, link)
-    {
+    list_for_each_safe (l, &s->ranges, struct range_lock, link) {
         range_free(l);
     }
     assert(list_empty(&s->wholes));

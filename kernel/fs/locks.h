@@ -9,7 +9,8 @@
 
 struct flock;
 
-/* op: LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB. 0, -EWOULDBLOCK, -EINVAL, -ENOMEM, -ERESTARTSYS. */
+/* op: LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB. 0, -EWOULDBLOCK, -EINVAL, -ENOMEM, -ERESTARTSYS.
+ */
 int locks_flock(struct file *f, int op);
 /* F_SETLK, F_SETLKW, F_GETLK and the F_OFD_ ones. fl is kernel memory; F_GETLK answers in it. */
 int locks_fcntl(struct file *f, unsigned cmd, struct flock *fl);

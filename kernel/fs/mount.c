@@ -62,8 +62,7 @@ int vfs_mount(struct filesystem *fs, struct path_node *point, const char *source
 /* Is any directory of this file system covered? */
 static bool has_mounts_below(const struct filesystem *fs)
 {
-    list_for_each(m, &mount_list, struct mount, link)
-    {
+    list_for_each (m, &mount_list, struct mount, link) {
         if (m->point != NULL && m->point->inode->fs == fs)
             return true;
     }
@@ -97,8 +96,7 @@ void chardev_register(struct chardev *d)
 
 int chardev_open(struct inode *inode, struct path_node *path, unsigned flags, struct file **out)
 {
-    list_for_each(d, &chardevs, struct chardev, link)
-    {
+    list_for_each (d, &chardevs, struct chardev, link) {
         if (vfs_makedev(d->major, d->minor) == inode->rdev)
             return d->open(inode, path, flags, out);
     }

@@ -311,7 +311,9 @@ int vfs_stat_file(struct file *f, struct kstat *st)
         vfs_stat_inode(f->inode, st);
         return 0;
     }
-    uint32_t mode = f->kind & FILE_SOCKET ? S_IFSOCK | 0777 : f->kind & FILE_PIPE ? S_IFIFO | 0600 : 0600;
+    uint32_t mode = f->kind & FILE_SOCKET ? S_IFSOCK | 0777
+                    : f->kind & FILE_PIPE ? S_IFIFO | 0600
+                                          : 0600;
     *st = (struct kstat){.dev = ANON_DEV,
                          .ino = file_ino(f),
                          .mode = mode,

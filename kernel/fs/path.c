@@ -277,8 +277,7 @@ int path_readdir(struct file *f, struct dir_context *ctx)
     struct path_node *dir = f->path;
     if (path_emit_dots(dir, ctx) != 0)
         return 0;
-    list_for_each(n, &dir->children, struct path_node, sibling)
-    {
+    list_for_each (n, &dir->children, struct path_node, sibling) {
         if (n->cookie < ctx->pos)
             continue;
         if (!ctx->emit(ctx, n->name, n->len, n->inode->ino, mode_to_dt(n->inode->mode)))

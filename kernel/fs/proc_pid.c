@@ -51,7 +51,8 @@ static struct thread *thread_of(int tid, bool task)
     return t;
 }
 
-/* ---- Contents that are application memory -------------------------------------------------------- */
+/* ---- Contents that are application memory
+ * -------------------------------------------------------- */
 
 static int copy_range(struct text_buf *out, virt_t start, virt_t end, size_t max)
 {
@@ -91,7 +92,8 @@ static int copy_auxv(struct text_buf *out)
     return 0;
 }
 
-/* ---- Links --------------------------------------------------------------------------------------- */
+/* ---- Links
+ * --------------------------------------------------------------------------------------- */
 
 static ssize_t put_path(struct path_node *p, char *buf, size_t size)
 {
@@ -172,7 +174,8 @@ static int fd_follow(struct inode *i, struct path_node **out)
     return 0;
 }
 
-/* ---- fdinfo --------------------------------------------------------------------------------------- */
+/* ---- fdinfo
+ * --------------------------------------------------------------------------------------- */
 
 static int show_fdinfo(struct text_buf *out, int fd)
 {
@@ -186,7 +189,8 @@ static int show_fdinfo(struct text_buf *out, int fd)
     return 0;
 }
 
-/* ---- Small contents -------------------------------------------------------------------------------- */
+/* ---- Small contents
+ * -------------------------------------------------------------------------------- */
 
 static void show_comm(struct text_buf *out, struct thread *t, bool task)
 {
@@ -272,7 +276,8 @@ static void show_schedstat(struct text_buf *out, struct thread *t, bool task)
     text_printf(out, "%lu 0 %lu\n", thread_cpu_ns(t), t->switches);
 }
 
-/* ---- The names ---------------------------------------------------------------------------------------- */
+/* ---- The names
+ * ---------------------------------------------------------------------------------------- */
 
 static const struct file_ops pid_dir_ops, task_dir_ops, fd_dir_ops, fdinfo_dir_ops;
 static int pid_lookup(struct path_node *dir, const char *name, size_t len, struct path_node **out);
@@ -317,10 +322,10 @@ static const struct pid_entry entries[] = {
 };
 #define TASK_ENTRIES (ARRAY_SIZE(entries) - 1)
 
-static const struct pid_entry pid_directory = {
-    "", S_IFDIR | 0555, .dir = &pid_dir_ops, .lookup = pid_lookup};
-static const struct pid_entry fd_link_entry = {
-    "", S_IFLNK | 0700, .readlink = fd_link, .follow = fd_follow};
+static const struct pid_entry pid_directory = {"", S_IFDIR | 0555, .dir = &pid_dir_ops,
+                                               .lookup = pid_lookup};
+static const struct pid_entry fd_link_entry = {"", S_IFLNK | 0700, .readlink = fd_link,
+                                               .follow = fd_follow};
 static const struct pid_entry fdinfo_entry = {.name = "", .mode = S_IFREG | 0400};
 
 static ssize_t net_link(struct proc_inode *i, char *buf, size_t size)
@@ -331,7 +336,8 @@ static ssize_t net_link(struct proc_inode *i, char *buf, size_t size)
     return (ssize_t)n;
 }
 
-/* ---- Inodes -------------------------------------------------------------------------------------------- */
+/* ---- Inodes
+ * -------------------------------------------------------------------------------------------- */
 
 static int open_directory(struct inode *inode, struct path_node *path, unsigned flags,
                           struct file **out)
@@ -373,10 +379,10 @@ static int make_node(struct path_node *dir, const char *name, size_t len, const 
                      int tid, int fd, bool task, struct path_node **out)
 {
     uint32_t type = e->mode & S_IFMT;
-    const struct inode_ops *ops = type == S_IFDIR       ? &dir_inode_ops
-                                  : type == S_IFREG     ? &file_inode_ops
-                                  : e->follow != NULL   ? &magic_inode_ops
-                                                        : &link_inode_ops;
+    const struct inode_ops *ops = type == S_IFDIR     ? &dir_inode_ops
+                                  : type == S_IFREG   ? &file_inode_ops
+                                  : e->follow != NULL ? &magic_inode_ops
+                                                      : &link_inode_ops;
     struct proc_inode *i = proc_inode_new(dir->inode->fs, ops, e->mode);
     if (i == NULL)
         return -ENOMEM;
@@ -433,12 +439,14 @@ static int fd_lookup(struct path_node *dir, const char *name, size_t len, struct
     return lookup_number(dir, name, len, &fd_link_entry, out);
 }
 
-static int fdinfo_lookup(struct path_node *dir, const char *name, size_t len, struct path_node **out)
+static int fdinfo_lookup(struct path_node *dir, const char *name, size_t len,
+                         struct path_node **out)
 {
     return lookup_number(dir, name, len, &fdinfo_entry, out);
 }
 
-/* ---- Listing ------------------------------------------------------------------------------------------- */
+/* ---- Listing
+ * ------------------------------------------------------------------------------------------- */
 
 /* Inode numbers of computed names: any that stay the same. */
 static uint64_t computed_ino(uint64_t a, uint64_t b)
@@ -472,8 +480,7 @@ static int list_threads(struct dir_context *ctx, uint64_t first)
 {
     for (;;) {
         struct thread *next = NULL;
-        list_for_each(t, &thread_list, struct thread, all_link)
-        {
+        list_for_each (t, &thread_list, struct thread, all_link) {
             if (t->tid > 0 && (uint64_t)t->tid + first >= ctx->pos &&
                 (next == NULL || t->tid < next->tid))
                 next = t;
@@ -530,7 +537,8 @@ static const struct file_ops task_dir_ops = DIRECTORY(task_readdir);
 static const struct file_ops fd_dir_ops = DIRECTORY(fd_readdir);
 static const struct file_ops fdinfo_dir_ops = DIRECTORY(fdinfo_readdir);
 
-/* ---- Content ------------------------------------------------------------------------------------------- */
+/* ---- Content
+ * ------------------------------------------------------------------------------------------- */
 
 int proc_pid_show(struct proc_inode *i, struct text_buf *out)
 {

@@ -12,7 +12,8 @@
 
 #include <linux/capability.h>
 
-/* ---- Names ------------------------------------------------------------------------------------------- */
+/* ---- Names
+ * ------------------------------------------------------------------------------------------- */
 
 static void show_hostname(struct text_buf *out)
 {
@@ -57,7 +58,8 @@ static void show_version(struct text_buf *out)
     text_printf(out, "%s\n", uts.version);
 }
 
-/* ---- Random ------------------------------------------------------------------------------------------- */
+/* ---- Random
+ * ------------------------------------------------------------------------------------------- */
 
 /* RFC 9562 §5.4: 122 random bits. */
 static void make_uuid(uint8_t u[16])
@@ -91,7 +93,8 @@ static void show_boot_id(struct text_buf *out)
     put_uuid(out, boot_id);
 }
 
-/* ---- Files -------------------------------------------------------------------------------------------- */
+/* ---- Files
+ * -------------------------------------------------------------------------------------------- */
 
 static void show_file_nr(struct text_buf *out)
 {
@@ -113,9 +116,13 @@ static void show_inode_nr(struct text_buf *out)
     }
 
 static struct proc_file files[] = {
-    {.path = "/proc/sys/kernel/hostname", .mode = 0644, .show = show_hostname,
+    {.path = "/proc/sys/kernel/hostname",
+     .mode = 0644,
+     .show = show_hostname,
      .store = store_hostname},
-    {.path = "/proc/sys/kernel/domainname", .mode = 0644, .show = show_domainname,
+    {.path = "/proc/sys/kernel/domainname",
+     .mode = 0644,
+     .show = show_domainname,
      .store = store_domainname},
     SHOW("kernel/osrelease", show_osrelease),
     SHOW("kernel/ostype", show_ostype),

@@ -19,7 +19,8 @@
 #define TICK_NS (10ul * 1000 * 1000) /* USER_HZ is 100 */
 #define SECOND  (100 * TICK_NS)
 
-/* ---- Memory ---------------------------------------------------------------------------------------- */
+/* ---- Memory
+ * ---------------------------------------------------------------------------------------- */
 
 static void kib(struct text_buf *out, const char *name, uint64_t bytes)
 {
@@ -82,7 +83,8 @@ static void show_vmstat(struct text_buf *out)
                 mm_stats.faults_minor, mm_stats.huge / 512);
 }
 
-/* ---- Processor -------------------------------------------------------------------------------------- */
+/* ---- Processor
+ * -------------------------------------------------------------------------------------- */
 
 struct feature {
     uint8_t leaf; /* index into leaves[] */
@@ -93,19 +95,23 @@ struct feature {
 
 /* The names programs look for, in Linux's spelling (SDM vol. 2, CPUID). */
 static const struct feature features[] = {
-    {0, 3, 0, "fpu"},        {0, 3, 4, "tsc"},         {0, 3, 5, "msr"},      {0, 3, 6, "pae"},
-    {0, 3, 8, "cx8"},        {0, 3, 9, "apic"},        {0, 3, 13, "pge"},     {0, 3, 15, "cmov"},
-    {0, 3, 16, "pat"},       {0, 3, 19, "clflush"},    {0, 3, 23, "mmx"},     {0, 3, 24, "fxsr"},
-    {0, 3, 25, "sse"},       {0, 3, 26, "sse2"},       {2, 3, 11, "syscall"}, {2, 3, 20, "nx"},
-    {2, 3, 26, "pdpe1gb"},   {2, 3, 27, "rdtscp"},     {2, 3, 29, "lm"},      {0, 2, 0, "pni"},
-    {0, 2, 1, "pclmulqdq"},  {0, 2, 9, "ssse3"},       {0, 2, 12, "fma"},     {0, 2, 13, "cx16"},
-    {0, 2, 19, "sse4_1"},    {0, 2, 20, "sse4_2"},     {0, 2, 21, "x2apic"},  {0, 2, 22, "movbe"},
-    {0, 2, 23, "popcnt"},    {0, 2, 25, "aes"},        {0, 2, 26, "xsave"},   {0, 2, 28, "avx"},
-    {0, 2, 29, "f16c"},      {0, 2, 30, "rdrand"},     {0, 2, 31, "hypervisor"},
-    {2, 2, 0, "lahf_lm"},    {2, 2, 5, "abm"},         {1, 1, 0, "fsgsbase"}, {1, 1, 3, "bmi1"},
-    {1, 1, 5, "avx2"},       {1, 1, 7, "smep"},        {1, 1, 8, "bmi2"},     {1, 1, 9, "erms"},
-    {1, 1, 16, "avx512f"},   {1, 1, 18, "rdseed"},     {1, 1, 19, "adx"},     {1, 1, 20, "smap"},
-    {1, 1, 23, "clflushopt"}, {1, 1, 29, "sha_ni"},    {1, 2, 22, "rdpid"},
+    {0, 3, 0, "fpu"},      {0, 3, 4, "tsc"},         {0, 3, 5, "msr"},
+    {0, 3, 6, "pae"},      {0, 3, 8, "cx8"},         {0, 3, 9, "apic"},
+    {0, 3, 13, "pge"},     {0, 3, 15, "cmov"},       {0, 3, 16, "pat"},
+    {0, 3, 19, "clflush"}, {0, 3, 23, "mmx"},        {0, 3, 24, "fxsr"},
+    {0, 3, 25, "sse"},     {0, 3, 26, "sse2"},       {2, 3, 11, "syscall"},
+    {2, 3, 20, "nx"},      {2, 3, 26, "pdpe1gb"},    {2, 3, 27, "rdtscp"},
+    {2, 3, 29, "lm"},      {0, 2, 0, "pni"},         {0, 2, 1, "pclmulqdq"},
+    {0, 2, 9, "ssse3"},    {0, 2, 12, "fma"},        {0, 2, 13, "cx16"},
+    {0, 2, 19, "sse4_1"},  {0, 2, 20, "sse4_2"},     {0, 2, 21, "x2apic"},
+    {0, 2, 22, "movbe"},   {0, 2, 23, "popcnt"},     {0, 2, 25, "aes"},
+    {0, 2, 26, "xsave"},   {0, 2, 28, "avx"},        {0, 2, 29, "f16c"},
+    {0, 2, 30, "rdrand"},  {0, 2, 31, "hypervisor"}, {2, 2, 0, "lahf_lm"},
+    {2, 2, 5, "abm"},      {1, 1, 0, "fsgsbase"},    {1, 1, 3, "bmi1"},
+    {1, 1, 5, "avx2"},     {1, 1, 7, "smep"},        {1, 1, 8, "bmi2"},
+    {1, 1, 9, "erms"},     {1, 1, 16, "avx512f"},    {1, 1, 18, "rdseed"},
+    {1, 1, 19, "adx"},     {1, 1, 20, "smap"},       {1, 1, 23, "clflushopt"},
+    {1, 1, 29, "sha_ni"},  {1, 2, 22, "rdpid"},
 };
 
 static void show_cpuinfo(struct text_buf *out)
@@ -151,8 +157,7 @@ static void cpu_times(uint64_t *busy, uint64_t *idle)
 {
     uint64_t up = clock_mono_ns();
     *busy = 0;
-    list_for_each(t, &thread_list, struct thread, all_link)
-    {
+    list_for_each (t, &thread_list, struct thread, all_link) {
         *busy += thread_cpu_ns(t);
     }
     *idle = up > *busy ? up - *busy : 0;
@@ -163,8 +168,7 @@ static void show_stat(struct text_buf *out)
     uint64_t busy, idle, switches = 0;
     unsigned running = 0;
     cpu_times(&busy, &idle);
-    list_for_each(t, &thread_list, struct thread, all_link)
-    {
+    list_for_each (t, &thread_list, struct thread, all_link) {
         switches += t->switches;
         running += t->state == THREAD_RUNNABLE;
     }
@@ -189,8 +193,7 @@ static void show_loadavg(struct text_buf *out)
     /* The number of runnable threads now stands for its average. */
     unsigned running = 0;
     int last = 0;
-    list_for_each(t, &thread_list, struct thread, all_link)
-    {
+    list_for_each (t, &thread_list, struct thread, all_link) {
         running += t->state == THREAD_RUNNABLE;
         last = MAX(last, t->tid);
     }
@@ -204,7 +207,8 @@ static void show_interrupts(struct text_buf *out)
                 irq_stats.delivered, irq_stats.spurious);
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------------ */
+/* ---- The rest
+ * ------------------------------------------------------------------------------------------ */
 
 static void show_version(struct text_buf *out)
 {
@@ -253,7 +257,9 @@ static struct proc_file files[] = {
     {.path = "/proc/cmdline", .mode = 0444, .show = show_cmdline},
     {.path = "/proc/filesystems", .mode = 0444, .show = show_filesystems},
     {.path = "/proc/devices", .mode = 0444, .show = show_devices},
-    {.path = "/proc/swaps", .mode = 0444, .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
+    {.path = "/proc/swaps",
+     .mode = 0444,
+     .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 };
 
 static int proc_system_init(void)

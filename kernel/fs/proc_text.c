@@ -57,8 +57,7 @@ static uint64_t cpu_time(const struct thread *t, bool task)
     if (task)
         return thread_cpu_ns(t);
     uint64_t sum = 0;
-    list_for_each(each, &thread_list, struct thread, all_link)
-    {
+    list_for_each (each, &thread_list, struct thread, all_link) {
         sum += thread_cpu_ns(each);
     }
     return sum;
@@ -174,7 +173,8 @@ void proc_show_statm(struct text_buf *out, struct thread *t, bool task)
                 mm_stats.rss_file, m.exec / PAGE_SIZE, (m.data + m.stack) / PAGE_SIZE);
 }
 
-/* ---- Mappings ------------------------------------------------------------------------------------ */
+/* ---- Mappings
+ * ------------------------------------------------------------------------------------ */
 
 void proc_put_escaped(struct text_buf *out, const char *s, const char *special)
 {
@@ -224,9 +224,9 @@ struct smaps_sum {
 
 static void show_smaps_fields(struct text_buf *out, const struct smaps_sum *s)
 {
-    static const char *const zero_fields[] = {"AnonHugePages", "ShmemPmdMapped", "FilePmdMapped",
+    static const char *const zero_fields[] = {"AnonHugePages",  "ShmemPmdMapped",  "FilePmdMapped",
                                               "Shared_Hugetlb", "Private_Hugetlb", "Swap",
-                                              "SwapPss", "Locked"};
+                                              "SwapPss",        "Locked"};
     text_printf(out, "Rss:            %8lu kB\nPss:            %8lu kB\n", s->rss / KiB,
                 s->rss / KiB);
     text_printf(out, "Pss_Dirty:      %8lu kB\n", s->anon / KiB);
@@ -259,7 +259,8 @@ void proc_show_smaps(struct text_buf *out, struct thread *t, bool task)
     for (struct vma *v = vma_find_above(0); v != NULL; v = vma_next(v)) {
         struct smaps_sum s = smaps_of(v);
         show_mapping(out, v);
-        text_printf(out, "Size:           %8lu kB\nKernelPageSize: %8lu kB\nMMUPageSize:    %8lu kB\n",
+        text_printf(out,
+                    "Size:           %8lu kB\nKernelPageSize: %8lu kB\nMMUPageSize:    %8lu kB\n",
                     s.size / KiB, PAGE_SIZE / KiB, PAGE_SIZE / KiB);
         show_smaps_fields(out, &s);
         text_printf(out, "THPeligible:    %d\nVmFlags:%s%s%s%s%s%s%s mr mw me\n",
@@ -312,7 +313,8 @@ void proc_show_numa_maps(struct text_buf *out, struct thread *t, bool task)
     }
 }
 
-/* ---- Limits and mounts ------------------------------------------------------------------------------- */
+/* ---- Limits and mounts
+ * ------------------------------------------------------------------------------- */
 
 void proc_show_limits(struct text_buf *out, struct thread *t, bool task)
 {
@@ -365,8 +367,7 @@ static const char *mount_path(const struct mount *m, char *block)
 void proc_show_mounts(struct text_buf *out)
 {
     char *block = kmalloc(PATH_MAX);
-    list_for_each(m, &mount_list, struct mount, link)
-    {
+    list_for_each (m, &mount_list, struct mount, link) {
         const char *path = block != NULL ? mount_path(m, block) : NULL;
         if (path == NULL)
             continue;
@@ -383,8 +384,7 @@ void proc_show_mounts(struct text_buf *out)
 void proc_show_mountinfo(struct text_buf *out)
 {
     char *block = kmalloc(PATH_MAX);
-    list_for_each(m, &mount_list, struct mount, link)
-    {
+    list_for_each (m, &mount_list, struct mount, link) {
         const char *path = block != NULL ? mount_path(m, block) : NULL;
         if (path == NULL)
             continue;

@@ -10,9 +10,9 @@
 
 #include <linux/magic.h>
 
-#define PROC_PREFIX "/proc/"
-#define SYS_PREFIX  "/sys/"
-#define STORE_MAX   4096u
+#define PROC_PREFIX   "/proc/"
+#define SYS_PREFIX    "/sys/"
+#define STORE_MAX     4096u
 #define PID_POSITIONS (1ull << 32) /* readdir positions from here on are processes */
 
 struct gen_fs {
@@ -33,7 +33,8 @@ struct gen_file {
 static struct list registered = LIST_INIT(registered);
 static struct list instances = LIST_INIT(instances);
 
-/* ---- Generated files -------------------------------------------------------------------------- */
+/* ---- Generated files --------------------------------------------------------------------------
+ */
 
 static void show_fixed(const struct proc_file *p, struct text_buf *out)
 {
@@ -168,7 +169,8 @@ int proc_open_file(struct inode *inode, struct path_node *path, unsigned flags, 
     return 0;
 }
 
-/* ---- Computed directories ---------------------------------------------------------------------- */
+/* ---- Computed directories ----------------------------------------------------------------------
+ */
 
 int64_t proc_dir_seek(struct file *f, int64_t off, int whence)
 {
@@ -185,7 +187,8 @@ int proc_open_dir(const struct file_ops *ops, unsigned flags, struct file **out)
     return file_new(ops, flags, FILE_DIR, out);
 }
 
-/* ---- Inodes ------------------------------------------------------------------------------------ */
+/* ---- Inodes ------------------------------------------------------------------------------------
+ */
 
 void proc_inode_release(struct inode *i)
 {
@@ -232,7 +235,8 @@ static const struct inode_ops fixed_dir_ops = {
     .release = proc_inode_release,
 };
 
-/* ---- The tree ---------------------------------------------------------------------------------- */
+/* ---- The tree ----------------------------------------------------------------------------------
+ */
 
 static struct path_node *add_node(struct path_node *dir, const char *name, size_t len,
                                   const struct inode_ops *ops, uint32_t mode,
@@ -289,8 +293,7 @@ static bool belongs_to(const struct gen_fs *g, const struct proc_file *p)
 static void populate(struct gen_fs *g)
 {
     g->populated = true;
-    list_for_each(p, &registered, struct proc_file, link)
-    {
+    list_for_each (p, &registered, struct proc_file, link) {
         if (belongs_to(g, p))
             add_file(g, p); /* without memory for all names, there are fewer */
     }
@@ -300,8 +303,7 @@ void procfs_register_files(struct proc_file *files, size_t n)
 {
     for (size_t k = 0; k < n; k++) {
         list_push_back(&registered, &files[k].link);
-        list_for_each(g, &instances, struct gen_fs, link)
-        {
+        list_for_each (g, &instances, struct gen_fs, link) {
             if (g->populated && belongs_to(g, &files[k]))
                 add_file(g, &files[k]);
         }
@@ -320,7 +322,8 @@ int procfs_register(const char *path, uint32_t mode, void (*show)(struct text_bu
     return 0;
 }
 
-/* ---- The root directory -------------------------------------------------------------------------- */
+/* ---- The root directory
+ * -------------------------------------------------------------------------- */
 
 static struct gen_fs *gen_fs_of(struct filesystem *fs)
 {

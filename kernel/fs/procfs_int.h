@@ -25,7 +25,8 @@ static inline struct proc_inode *proc_inode_of(struct inode *i)
 }
 
 /* An inode of the given kind; NULL: out of memory. */
-struct proc_inode *proc_inode_new(struct filesystem *fs, const struct inode_ops *ops, uint32_t mode);
+struct proc_inode *proc_inode_new(struct filesystem *fs, const struct inode_ops *ops,
+                                  uint32_t mode);
 void proc_inode_release(struct inode *i);
 /* inode_ops.open of generated files. */
 int proc_open_file(struct inode *inode, struct path_node *path, unsigned flags, struct file **out);

@@ -89,7 +89,8 @@ static void slot_drop(struct page_store *ps, uint32_t *slot)
 
 /* Clears all slots >= first below node, which starts at page base. True: the node is empty now
  * and was freed. */
-static bool tree_cut(struct page_store *ps, void *node, unsigned level, uint64_t base, uint64_t first)
+static bool tree_cut(struct page_store *ps, void *node, unsigned level, uint64_t base,
+                     uint64_t first)
 {
     bool empty = true;
     if (level == 0) {
@@ -216,7 +217,8 @@ phys_t store_peek(const struct page_store *ps, uint64_t i)
         return 0;
     if (v != SLOT_EMPTY)
         return (phys_t)v << PAGE_SHIFT;
-    return i < backing_pages(ps) && aligned(ps) && ps->disk == NULL ? ps->backing + i * PAGE_SIZE : 0;
+    return i < backing_pages(ps) && aligned(ps) && ps->disk == NULL ? ps->backing + i * PAGE_SIZE
+                                                                    : 0;
 }
 
 int store_install(struct page_store *ps, uint64_t i, phys_t frame)

@@ -11,9 +11,9 @@
  *     archive, and a page is copied into a frame of its own when it is first written or mapped;
  *   - nowhere: a hole, zeroes.
  *
- * The archive may also lie on a disk (store_init_disk). Its pages then are "in the backing" too, but
- * must be read into frames of their own before they can be looked at: store_bring() does so, some
- * pages at a time, and sleeps.
+ * The archive may also lie on a disk (store_init_disk). Its pages then are "in the backing" too,
+ * but must be read into frames of their own before they can be looked at: store_bring() does so,
+ * some pages at a time, and sleeps.
  *
  * References: the file holds one on every frame that overlaps backing data still in use. Page i
  * of an unaligned backing overlaps the frames B+i and B+i+1 (B: the first one), so a frame is
@@ -28,12 +28,12 @@
 struct blkdev;
 
 struct page_store {
-    void *root;            /* of the radix tree; NULL: no slots */
-    unsigned height;       /* levels; 1: the root is a leaf */
-    uint64_t frames;       /* slots that hold frames */
-    phys_t backing;        /* where the archive has the data; on disk: its byte offset there */
-    uint64_t backing_len;  /* bytes of it still in use, from the start of the file */
-    struct blkdev *disk;   /* the backing is there; NULL: in memory */
+    void *root;           /* of the radix tree; NULL: no slots */
+    unsigned height;      /* levels; 1: the root is a leaf */
+    uint64_t frames;      /* slots that hold frames */
+    phys_t backing;       /* where the archive has the data; on disk: its byte offset there */
+    uint64_t backing_len; /* bytes of it still in use, from the start of the file */
+    struct blkdev *disk;  /* the backing is there; NULL: in memory */
 };
 
 /* Takes over the caller's references on the frames of [backing, backing+len). */

@@ -26,8 +26,9 @@ static void show_node_meminfo(struct text_buf *out)
 static void show_numastat(struct text_buf *out)
 {
     uint64_t n = mm_stats.faults_zero + mm_stats.faults_cow;
-    text_printf(out, "numa_hit %lu\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 0\nlocal_node %lu\n"
-                     "other_node 0\n",
+    text_printf(out,
+                "numa_hit %lu\nnuma_miss 0\nnuma_foreign 0\ninterleave_hit 0\nlocal_node %lu\n"
+                "other_node 0\n",
                 n, n);
 }
 

@@ -456,8 +456,7 @@ static struct inode *tmpfs_new_inode(struct filesystem *fs, uint32_t mode, uint6
 static bool subtree_in_use(const struct path_node *dir, unsigned own)
 {
     unsigned expected = own;
-    list_for_each(n, &dir->children, struct path_node, sibling)
-    {
+    list_for_each (n, &dir->children, struct path_node, sibling) {
         expected++;
         if (inode_is_dir(n->inode) ? subtree_in_use(n, 1) : n->refs != 1)
             return true;
@@ -473,8 +472,7 @@ static bool tmpfs_in_use(struct filesystem *fs)
 
 static void empty_dir(struct path_node *dir)
 {
-    list_for_each_safe(n, &dir->children, struct path_node, sibling)
-    {
+    list_for_each_safe (n, &dir->children, struct path_node, sibling) {
         empty_dir(n);
         path_unhash(n);
     }

@@ -20,11 +20,11 @@
 #include <linux/major.h>
 #include <linux/tty.h>
 
-#define CHUNK       256u
-#define DECISECOND  (100 * NSEC_PER_MSEC) /* VTIME's unit */
-#define TTY_MINOR   0u                    /* of TTYAUX_MAJOR: /dev/tty */
-#define CON_MINOR   1u                    /* /dev/console */
-#define SERIAL_MINOR 64u                  /* of TTY_MAJOR: ttyS0 */
+#define CHUNK        256u
+#define DECISECOND   (100 * NSEC_PER_MSEC) /* VTIME's unit */
+#define TTY_MINOR    0u                    /* of TTYAUX_MAJOR: /dev/tty */
+#define CON_MINOR    1u                    /* /dev/console */
+#define SERIAL_MINOR 64u                   /* of TTY_MAJOR: ttyS0 */
 
 struct tty_file {
     struct file file;
@@ -50,8 +50,7 @@ static void tty_signal(struct ldisc *l, int sig)
 static void tty_wake(uint32_t events)
 {
     waitq_wake(&tty_waitq, events);
-    list_for_each(t, &tty_files, struct tty_file, link)
-    {
+    list_for_each (t, &tty_files, struct tty_file, link) {
         waitq_wake(&t->file.waitq, events);
         if (t->file.flags & O_ASYNC)
             file_sigio(&t->file, (int)events);
@@ -68,7 +67,8 @@ static void tty_input(const char *s, size_t n)
         tty_wake(EPOLLOUT | EPOLLWRNORM);
 }
 
-/* ---- Reading and writing ----------------------------------------------------------------------- */
+/* ---- Reading and writing -----------------------------------------------------------------------
+ */
 
 /* How many bytes a raw read of n waits for; with VMIN 0, any or none. */
 static size_t raw_min(size_t n)
@@ -164,7 +164,8 @@ static uint32_t tty_poll(struct file *f)
     return events;
 }
 
-/* ---- Control ------------------------------------------------------------------------------------ */
+/* ---- Control ------------------------------------------------------------------------------------
+ */
 
 /* struct termios and termios2 are the beginnings of struct ktermios. */
 static long get_termios(uint64_t arg, size_t size)

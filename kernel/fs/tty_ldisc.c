@@ -342,7 +342,8 @@ void ldisc_input(struct ldisc *l, const char *s, size_t n)
         input_char(l, (unsigned char)s[i]);
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading ----------------------------------------------------------------------------------
+ */
 
 size_t ldisc_available(const struct ldisc *l)
 {

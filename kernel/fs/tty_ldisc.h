@@ -16,12 +16,12 @@ struct ldisc {
     void (*echo)(struct ldisc *l, const char *s, size_t n); /* to the terminal, already processed */
     void (*signal)(struct ldisc *l, int sig);
 
-    uint32_t tail; /* next byte to read; these three only ever grow */
-    uint32_t done; /* end of the complete lines (canonical mode) */
-    uint32_t head; /* end of what was received */
-    uint32_t column; /* of the cursor, for tabs and erasing */
-    bool literal;    /* the last character was LNEXT */
-    bool stopped;    /* output is held by ^S */
+    uint32_t tail;    /* next byte to read; these three only ever grow */
+    uint32_t done;    /* end of the complete lines (canonical mode) */
+    uint32_t head;    /* end of what was received */
+    uint32_t column;  /* of the cursor, for tabs and erasing */
+    bool literal;     /* the last character was LNEXT */
+    bool stopped;     /* output is held by ^S */
     uint64_t dropped; /* bytes that found the buffer full */
     char buf[LDISC_BUFFER];
     uint64_t ends[LDISC_BUFFER / 64]; /* this byte ends a line; if it is NUL, it is an EOF mark */

@@ -54,35 +54,36 @@ struct inode {
     const struct inode_ops *ops;
     struct filesystem *fs;
     uint64_t ino;
-    uint32_t refs;  /* of nodes and open files; inode_get/inode_put */
-    uint32_t mode;  /* S_IF* and permissions */
+    uint32_t refs; /* of nodes and open files; inode_get/inode_put */
+    uint32_t mode; /* S_IF* and permissions */
     uint32_t uid, gid, nlink;
     uint32_t seals; /* F_SEAL_* of a memfd, F_SEAL_SEAL for other files */
     uint64_t rdev;  /* Linux's dev_t encoding, see makedev below */
     uint64_t size;
     int64_t atime, mtime, ctime, btime; /* ns since the epoch */
-    void *object;   /* a fifo's pipe (fs/pipe.c), a bound socket (net/unix*.c); theirs, unreferenced */
-    struct lock_set *locks;    /* fs/locks.c; NULL if none */
-    struct xattr_set *xattrs;  /* fs/xattr.c; NULL if none */
+    void
+        *object; /* a fifo's pipe (fs/pipe.c), a bound socket (net/unix*.c); theirs, unreferenced */
+    struct lock_set *locks;   /* fs/locks.c; NULL if none */
+    struct xattr_set *xattrs; /* fs/xattr.c; NULL if none */
 };
 
 struct path_node {
     uint32_t refs;
     uint32_t hash;
-    struct path_node *parent;    /* referenced; NULL for a file system's root and nameless files */
-    struct inode *inode;         /* referenced */
+    struct path_node *parent; /* referenced; NULL for a file system's root and nameless files */
+    struct inode *inode;      /* referenced */
     struct path_node *hash_next;
-    struct mount *mount;         /* mounted on this directory; NULL if none */
-    struct list sibling;         /* in parent->children, by rising cookie */
-    struct list children;        /* hashed names in this directory */
-    uint64_t cookie;             /* position in the parent for readdir */
-    const char *name;            /* NUL-terminated; short_name or allocated */
+    struct mount *mount;  /* mounted on this directory; NULL if none */
+    struct list sibling;  /* in parent->children, by rising cookie */
+    struct list children; /* hashed names in this directory */
+    uint64_t cookie;      /* position in the parent for readdir */
+    const char *name;     /* NUL-terminated; short_name or allocated */
     uint16_t len;
-    uint16_t flags;              /* PATH_* */
+    uint16_t flags; /* PATH_* */
     char short_name[28];
 };
 
-#define PATH_HASHED 1u /* in the tree; clear once unlinked, and for computed names */
+#define PATH_HASHED  1u /* in the tree; clear once unlinked, and for computed names */
 #define PATH_DELETED 2u /* was unlinked, or never had a name */
 #define PATH_TMPFILE 4u /* made by O_TMPFILE without O_EXCL: link(2) may give it a name */
 
@@ -99,8 +100,8 @@ struct filesystem {
     const char *type; /* "tmpfs", "proc", ... */
     uint32_t magic;
     bool keeps_xattrs;
-    bool fixed;       /* the application may not create or remove names (procfs) */
-    uint32_t dev;     /* st_dev */
+    bool fixed;   /* the application may not create or remove names (procfs) */
+    uint32_t dev; /* st_dev */
     uint64_t next_ino;
     struct path_node *root; /* referenced */
     struct mount *mount;    /* where it is; NULL until mounted */

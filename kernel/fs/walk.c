@@ -260,7 +260,8 @@ int vfs_walk(int dirfd, const char *path, unsigned flags, struct walk *out)
         vfs_stats.misses++;
         return err;
     }
-    if (out->node != NULL && ((flags & LOOKUP_DIRECTORY) || (out->slash && !(flags & LOOKUP_PARENT))) &&
+    if (out->node != NULL &&
+        ((flags & LOOKUP_DIRECTORY) || (out->slash && !(flags & LOOKUP_PARENT))) &&
         !inode_is_dir(out->node->inode)) {
         walk_end(out);
         return -ENOTDIR;

@@ -52,8 +52,7 @@ static struct xattr *find(const struct inode *i, const char *name)
 {
     if (i->xattrs == NULL)
         return NULL;
-    list_for_each(x, &i->xattrs->attrs, struct xattr, link)
-    {
+    list_for_each (x, &i->xattrs->attrs, struct xattr, link) {
         if (strcmp(x->name, name) == 0)
             return x;
     }
@@ -126,8 +125,7 @@ ssize_t xattr_list(struct inode *i, char *list, size_t size)
     size_t used = 0;
     if (i->xattrs == NULL)
         return 0;
-    list_for_each(x, &i->xattrs->attrs, struct xattr, link)
-    {
+    list_for_each (x, &i->xattrs->attrs, struct xattr, link) {
         if (has_prefix(x->name, XATTR_TRUSTED_PREFIX) && cred.fsuid != 0)
             continue;
         size_t len = strlen(x->name) + 1;
@@ -156,8 +154,7 @@ int xattr_remove(struct inode *i, const char *name)
 
 void xattr_free(struct inode *i)
 {
-    list_for_each_safe(x, &i->xattrs->attrs, struct xattr, link)
-    {
+    list_for_each_safe (x, &i->xattrs->attrs, struct xattr, link) {
         kfree(x);
     }
     kfree(i->xattrs);

@@ -8,7 +8,8 @@
 
 struct inode;
 
-/* flags: XATTR_CREATE, XATTR_REPLACE. 0, -EEXIST, -ENODATA, -EOPNOTSUPP, -EPERM, -ENOSPC, -ENOMEM. */
+/* flags: XATTR_CREATE, XATTR_REPLACE. 0, -EEXIST, -ENODATA, -EOPNOTSUPP, -EPERM, -ENOSPC, -ENOMEM.
+ */
 int xattr_set(struct inode *i, const char *name, const void *value, size_t size, int flags);
 /* The value's length; copied if size is not 0, -ERANGE if it does not fit. -ENODATA. */
 ssize_t xattr_get(struct inode *i, const char *name, void *value, size_t size);

@@ -222,11 +222,12 @@ void backtrace_print(const struct unwind_cursor *start)
     for (unsigned nr = 0; nr < FRAMES_MAX; nr++) {
         virt_t pc = unwind_pc(&c);
         /* Runaway recursion: its frames are one line. */
-        if (pc == last)
+        bool repeated = nr > 0 && pc == last;
+        if (repeated)
             same++;
         else if (same > 0)
             kprintf("    (%u times more)\n", same);
-        if (pc != last) {
+        if (!repeated) {
             same = 0;
             if (is_kernel(pc))
                 print_kernel_frame(nr, &c);

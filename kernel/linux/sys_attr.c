@@ -34,7 +34,8 @@ static bool read_only(const struct inode *i)
     return i->fs->mount != NULL && (i->fs->mount->flags & MS_RDONLY);
 }
 
-/* ---- Mode and owner --------------------------------------------------------------------------- */
+/* ---- Mode and owner ---------------------------------------------------------------------------
+ */
 
 static int set_mode(struct inode *i, unsigned mode)
 {
@@ -143,7 +144,8 @@ static long sys_fchown(int fd, uint32_t uid, uint32_t gid)
 }
 SYSCALL(fchown, COMPLETE, "duu", "");
 
-/* ---- Times ------------------------------------------------------------------------------------ */
+/* ---- Times ------------------------------------------------------------------------------------
+ */
 
 struct new_times {
     int64_t atime, mtime; /* ns */
@@ -280,7 +282,8 @@ static long sys_utime(const char *upath, const long *utimbuf)
 }
 SYSCALL(utime, COMPLETE, "sp", "");
 
-/* ---- Size ------------------------------------------------------------------------------------- */
+/* ---- Size -------------------------------------------------------------------------------------
+ */
 
 static long sys_truncate(const char *upath, int64_t size)
 {
@@ -339,7 +342,8 @@ static long sys_fallocate(int fd, int mode, int64_t off, int64_t len)
 }
 SYSCALL(fallocate, COMPLETE, "dxll", "");
 
-/* ---- Writing back and reading ahead -------------------------------------------------------------- */
+/* ---- Writing back and reading ahead
+ * -------------------------------------------------------------- */
 
 static long do_fsync(int fd, bool data_only)
 {

@@ -7,7 +7,8 @@
 #include "linux/syscall.h"
 #include "linux/userpath.h"
 
-/* ---- Listing ------------------------------------------------------------------------------------ */
+/* ---- Listing ------------------------------------------------------------------------------------
+ */
 
 #define DENTS_BUFFER (16 * KiB)
 
@@ -32,7 +33,7 @@ struct dents {
     struct dir_context ctx;
     char *buf;
     size_t size, used;
-    char *last;  /* the entry put last: its off is the position after it */
+    char *last; /* the entry put last: its off is the position after it */
     bool old;
     bool too_small;
 };
@@ -89,9 +90,8 @@ static long do_getdents(int fd, char *ubuf, size_t size, bool old)
     r = -ENOENT;
     if (f->path->flags & PATH_DELETED)
         goto out;
-    struct dents d = {.ctx = {.pos = f->pos, .emit = dents_emit},
-                      .size = MIN(size, DENTS_BUFFER),
-                      .old = old};
+    struct dents d = {
+        .ctx = {.pos = f->pos, .emit = dents_emit}, .size = MIN(size, DENTS_BUFFER), .old = old};
     d.buf = kmalloc(MAX(d.size, 1ul));
     r = -ENOMEM;
     if (d.buf == NULL)
@@ -122,7 +122,8 @@ static long sys_getdents(int fd, char *ubuf, unsigned size)
 }
 SYSCALL(getdents, COMPLETE, "dpu", "");
 
-/* ---- Where the process is ------------------------------------------------------------------------- */
+/* ---- Where the process is
+ * ------------------------------------------------------------------------- */
 
 static long sys_getcwd(char *ubuf, size_t size)
 {
@@ -134,8 +135,8 @@ static long sys_getcwd(char *ubuf, size_t size)
     if (fs_context.cwd->flags & PATH_DELETED)
         goto out;
     bool reachable;
-    char *text = path_text(fs_context.cwd, buf + sizeof(prefix), PATH_MAX - sizeof(prefix),
-                           &reachable);
+    char *text =
+        path_text(fs_context.cwd, buf + sizeof(prefix), PATH_MAX - sizeof(prefix), &reachable);
     r = -ENAMETOOLONG;
     if (text == NULL)
         goto out;
@@ -212,7 +213,8 @@ static long sys_umask(unsigned mask)
 }
 SYSCALL(umask, COMPLETE, "o", "");
 
-/* ---- Making and removing names --------------------------------------------------------------------- */
+/* ---- Making and removing names
+ * --------------------------------------------------------------------- */
 
 static long sys_mkdirat(int dirfd, const char *upath, unsigned mode)
 {
@@ -281,7 +283,8 @@ static long sys_rmdir(const char *upath)
 }
 SYSCALL(rmdir, COMPLETE, "s", "");
 
-static long sys_renameat2(int olddir, const char *uold, int newdir, const char *unew, unsigned flags)
+static long sys_renameat2(int olddir, const char *uold, int newdir, const char *unew,
+                          unsigned flags)
 {
     struct user_path old, new;
     int err = user_path_get(&old, uold);

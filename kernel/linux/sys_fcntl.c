@@ -13,9 +13,9 @@
 #include <asm/ioctls.h>
 #include <asm/signal.h>
 
-#define SETTABLE (O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME)
+#define SETTABLE   (O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME)
 #define SIGNAL_MAX 64 /* the real-time ones included */
-#define SEALS    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 static long set_flags(struct file *f, unsigned flags)
 {
@@ -33,7 +33,8 @@ static long get_flags(const struct file *f)
     return f->kind & FILE_PATH ? O_PATH : (long)f->flags;
 }
 
-/* ---- The owner that SIGIO goes to ----------------------------------------------------------------- */
+/* ---- The owner that SIGIO goes to
+ * ----------------------------------------------------------------- */
 
 /* A positive number is a process, a negative one a group. Ours is the only one there is. */
 static long set_owner(struct file *f, long who)
@@ -70,7 +71,8 @@ static long get_owner_ex(const struct file *f, uint64_t arg)
     return copy_to_user((void *)arg, &o, sizeof(o));
 }
 
-/* ---- Seals ------------------------------------------------------------------------------------------ */
+/* ---- Seals
+ * ------------------------------------------------------------------------------------------ */
 
 static bool mapped_writable(const struct inode *i)
 {
@@ -106,7 +108,8 @@ static long get_seals(const struct file *f)
     return i->seals;
 }
 
-/* ---- fcntl ------------------------------------------------------------------------------------------ */
+/* ---- fcntl
+ * ------------------------------------------------------------------------------------------ */
 
 static long do_lock(struct file *f, unsigned cmd, uint64_t arg)
 {
@@ -214,7 +217,8 @@ static long sys_flock(int fd, int op)
 }
 SYSCALL(flock, COMPLETE, "dx", "");
 
-/* ---- ioctl ------------------------------------------------------------------------------------------ */
+/* ---- ioctl
+ * ------------------------------------------------------------------------------------------ */
 
 static long set_flag_by_int(struct file *f, unsigned flag, uint64_t arg)
 {

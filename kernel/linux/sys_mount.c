@@ -63,7 +63,8 @@ static long sys_mount(const char *usource, const char *utarget, const char *utyp
     }
     ssize_t n = copy_string_from_user(type, utype, sizeof(type));
     err = n == -ENAMETOOLONG ? -ENODEV : n < 0 ? (int)n : 0;
-    if (err == 0 && usource != NULL && copy_string_from_user(source, usource, sizeof(source)) == -EFAULT)
+    if (err == 0 && usource != NULL &&
+        copy_string_from_user(source, usource, sizeof(source)) == -EFAULT)
         err = -EFAULT;
     if (err == 0)
         err = new_filesystem(type, &fs);
@@ -79,7 +80,8 @@ out:
     path_put(point);
     return err;
 }
-SYSCALL(mount, PARTIAL, "sssxp", "tmpfs, ramfs, proc and sysfs, without options; no bind mounts or moves (EPERM)");
+SYSCALL(mount, PARTIAL, "sssxp",
+        "tmpfs, ramfs, proc and sysfs; their options, nosuid, nodev and noexec have no effect; no bind mounts or moves (EPERM)");
 
 static long sys_umount2(const char *utarget, int flags)
 {
@@ -103,7 +105,8 @@ static long sys_umount2(const char *utarget, int flags)
 }
 SYSCALL(umount2, PARTIAL, "sx", "MNT_DETACH and MNT_EXPIRE do what an ordinary umount does");
 
-/* ---- Refused ------------------------------------------------------------------------------------- */
+/* ---- Refused
+ * ------------------------------------------------------------------------------------- */
 
 static long sys_pivot_root(const char *new_root, const char *put_old)
 {
@@ -111,7 +114,8 @@ static long sys_pivot_root(const char *new_root, const char *put_old)
 }
 SYSCALL(pivot_root, COMPLETE, "ss", "");
 
-static long sys_name_to_handle_at(int dirfd, const char *path, void *handle, int *mount_id, int flags)
+static long sys_name_to_handle_at(int dirfd, const char *path, void *handle, int *mount_id,
+                                  int flags)
 {
     return -EOPNOTSUPP;
 }
@@ -141,7 +145,8 @@ static long sys_swapoff(const char *path)
 }
 SYSCALL(swapoff, PARTIAL, "s", "refused: there are no block devices");
 
-/* ---- I/O priorities: kept, without an effect on memory ----------------------------------------------- */
+/* ---- I/O priorities: kept, without an effect on memory
+ * ----------------------------------------------- */
 
 static int priority = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0);
 

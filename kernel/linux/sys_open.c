@@ -12,11 +12,11 @@
 
 /* The flags open(2) knows; it ignores others, openat2(2) refuses them. */
 #define OPEN_FLAGS                                                                                 \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | \
-     O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_SYNC | O_PATH | \
-     __O_TMPFILE)
-#define OPEN_HOW_SIZE_VER0 24 /* what Linux 5.6 had */
-#define MEMFD_NAME_MAX 249 /* memfd_create(2) */
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |         \
+     FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_SYNC | \
+     O_PATH | __O_TMPFILE)
+#define OPEN_HOW_SIZE_VER0 24  /* what Linux 5.6 had */
+#define MEMFD_NAME_MAX     249 /* memfd_create(2) */
 
 int user_path_get_long(struct user_path *p, const char *u)
 {
@@ -88,9 +88,9 @@ static long sys_openat2(int dirfd, const char *upath, const struct open_how *uho
     static const struct {
         uint64_t resolve;
         unsigned lookup;
-    } map[] = {{RESOLVE_NO_XDEV, LOOKUP_NO_XDEV},   {RESOLVE_NO_MAGICLINKS, LOOKUP_NO_MAGIC},
+    } map[] = {{RESOLVE_NO_XDEV, LOOKUP_NO_XDEV},      {RESOLVE_NO_MAGICLINKS, LOOKUP_NO_MAGIC},
                {RESOLVE_NO_SYMLINKS, LOOKUP_NO_LINKS}, {RESOLVE_BENEATH, LOOKUP_BENEATH},
-               {RESOLVE_IN_ROOT, LOOKUP_IN_ROOT},   {RESOLVE_CACHED, 0}};
+               {RESOLVE_IN_ROOT, LOOKUP_IN_ROOT},      {RESOLVE_CACHED, 0}};
     unsigned lookup = 0;
     uint64_t rest = how.resolve;
     for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
@@ -130,7 +130,8 @@ static long sys_close_range(unsigned first, unsigned last, unsigned flags)
         fd_close_range(first, last);
     return 0;
 }
-SYSCALL(close_range, PARTIAL, "uux", "CLOSE_RANGE_UNSHARE does not give the calling thread a table of its own");
+SYSCALL(close_range, PARTIAL, "uux",
+        "CLOSE_RANGE_UNSHARE does not give the calling thread a table of its own");
 
 static long sys_dup(int fd)
 {
@@ -182,8 +183,8 @@ static long sys_memfd_create(const char *uname, unsigned flags)
     if (n < 0)
         return n == -ENAMETOOLONG ? -EINVAL : n;
     struct file *f;
-    int err = tmpfs_memfd(name, O_RDWR | O_LARGEFILE, flags & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL,
-                          &f);
+    int err =
+        tmpfs_memfd(name, O_RDWR | O_LARGEFILE, flags & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL, &f);
     if (err < 0)
         return err;
     int fd = fd_install(f, 0, flags & MFD_CLOEXEC ? O_CLOEXEC : 0);

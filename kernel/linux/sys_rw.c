@@ -181,13 +181,14 @@ static long rwv2(int fd, const struct iovec *iov, size_t nr, int64_t pos, int fl
         return -EINVAL;
     if ((flags & RWF_NOWAIT) && write)
         return -EOPNOTSUPP;
-    unsigned extra = (flags & RWF_NOWAIT ? O_NONBLOCK : 0) |
-                     (flags & RWF_APPEND && write ? O_APPEND : 0);
+    unsigned extra =
+        (flags & RWF_NOWAIT ? O_NONBLOCK : 0) | (flags & RWF_APPEND && write ? O_APPEND : 0);
     uint64_t off = (uint64_t)pos;
     return rwv(fd, iov, nr, pos == -1 ? NULL : &off, write, extra);
 }
 
-static long sys_preadv2(int fd, const struct iovec *iov, size_t nr, int64_t pos, long high, int flags)
+static long sys_preadv2(int fd, const struct iovec *iov, size_t nr, int64_t pos, long high,
+                        int flags)
 {
     return rwv2(fd, iov, nr, pos, flags, false);
 }

@@ -9,7 +9,7 @@
 #include "linux/syscall.h"
 #include "mm/slab.h"
 
-#define BOUNCE (16 * KiB)
+#define BOUNCE   (16 * KiB)
 #define FAST_IOV 8
 
 /* SPLICE_F_*: the UAPI headers leave them to the C library. */
@@ -28,7 +28,8 @@ static bool writable(const struct file *f)
     return (f->flags + 1) & 2;
 }
 
-/* ---- File content to anything ------------------------------------------------------------------- */
+/* ---- File content to anything -------------------------------------------------------------------
+ */
 
 static ssize_t send_pages(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
                           size_t n)
@@ -96,7 +97,8 @@ static long sys_sendfile(int out_fd, int in_fd, int64_t *uoff, size_t n)
             r = -ESPIPE;
         goto out;
     }
-    if (in->ops->read == NULL || out->ops->write == NULL || (ssize_t)n < 0 || (out->flags & O_APPEND))
+    if (in->ops->read == NULL || out->ops->write == NULL || (ssize_t)n < 0 ||
+        (out->flags & O_APPEND))
         goto out;
     int64_t off = (int64_t)in->pos;
     r = -EFAULT;
@@ -170,8 +172,8 @@ static long do_copy_range(struct file *in, int64_t *uoff_in, struct file *out, i
     return r;
 }
 
-static long sys_copy_file_range(int in_fd, int64_t *uoff_in, int out_fd, int64_t *uoff_out, size_t n,
-                                unsigned flags)
+static long sys_copy_file_range(int in_fd, int64_t *uoff_in, int out_fd, int64_t *uoff_out,
+                                size_t n, unsigned flags)
 {
     if (flags != 0)
         return -EINVAL;
@@ -185,7 +187,8 @@ static long sys_copy_file_range(int in_fd, int64_t *uoff_in, int out_fd, int64_t
 }
 SYSCALL(copy_file_range, COMPLETE, "dpdpzx", "");
 
-/* ---- Pipes ---------------------------------------------------------------------------------------- */
+/* ---- Pipes
+ * ---------------------------------------------------------------------------------------- */
 
 struct other_side {
     struct file *file;
@@ -210,8 +213,8 @@ static ssize_t from_file(void *ctx, void *buf, size_t room)
     return o->file->ops->read(o->file, &it, o->pos);
 }
 
-static long do_splice(struct file *in, int64_t *uoff_in, struct file *out, int64_t *uoff_out, size_t n,
-                      unsigned flags)
+static long do_splice(struct file *in, int64_t *uoff_in, struct file *out, int64_t *uoff_out,
+                      size_t n, unsigned flags)
 {
     bool in_pipe = file_is_pipe(in), out_pipe = file_is_pipe(out);
     if (!readable(in) || !writable(out))
@@ -222,8 +225,7 @@ static long do_splice(struct file *in, int64_t *uoff_in, struct file *out, int64
         return -ESPIPE;
     bool nonblock = flags & SPLICE_F_NONBLOCK;
     if (in_pipe && out_pipe)
-        return pipe_splice_pipe(in, out, n,
-                                nonblock || file_nonblock(in) || file_nonblock(out));
+        return pipe_splice_pipe(in, out, n, nonblock || file_nonblock(in) || file_nonblock(out));
     struct file *other = in_pipe ? out : in;
     int64_t *uoff = in_pipe ? uoff_out : uoff_in;
     if (uoff != NULL && (other->kind & FILE_STREAM))

@@ -174,7 +174,8 @@ static long sys_statx(int dirfd, const char *upath, unsigned flags, unsigned mas
 }
 SYSCALL(statx, COMPLETE, "Asxxp", "");
 
-/* ---- access ------------------------------------------------------------------------------------ */
+/* ---- access ------------------------------------------------------------------------------------
+ */
 
 static long do_access(int dirfd, const char *upath, int mode, unsigned flags)
 {
@@ -229,7 +230,8 @@ static long sys_faccessat2(int dirfd, const char *upath, int mode, unsigned flag
 }
 SYSCALL(faccessat2, COMPLETE, "Asix", "");
 
-/* ---- readlink ---------------------------------------------------------------------------------- */
+/* ---- readlink ----------------------------------------------------------------------------------
+ */
 
 static long sys_readlinkat(int dirfd, const char *upath, char *ubuf, int size)
 {
@@ -269,7 +271,8 @@ static long sys_readlink(const char *upath, char *ubuf, int size)
 }
 SYSCALL(readlink, COMPLETE, "sBi", "");
 
-/* ---- statfs ------------------------------------------------------------------------------------ */
+/* ---- statfs ------------------------------------------------------------------------------------
+ */
 
 static long put_statfs(const struct filesystem *fs, struct statfs *ust)
 {
@@ -340,8 +343,7 @@ static long sys_ustat(unsigned dev, void *u)
         uint64_t tinode;
         char fname[6], fpack[6];
     } out = {.tfree = 0};
-    list_for_each(m, &mount_list, struct mount, link)
-    {
+    list_for_each (m, &mount_list, struct mount, link) {
         if (m->fs->dev != dev)
             continue;
         out.tfree = (int32_t)frame_stats().free;

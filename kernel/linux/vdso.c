@@ -18,15 +18,32 @@ virt_t vdso_base(void)
     return base;
 }
 
-/* The image's frames are not the allocator's: frame_put() leaves them alone. */
+static phys_t image_page(const void *at)
+{
+    phys_t p = virt_to_phys(at);
+
+    frame_get(p);
+    return p;
+}
+
 static phys_t data_page(struct vma *v, uint64_t pgoff, bool write, int *err)
 {
-    return virt_to_phys(tsc_params);
+    return image_page(tsc_params);
 }
 
 static phys_t code_page(struct vma *v, uint64_t pgoff, bool write, int *err)
 {
-    return virt_to_phys(vdso_image) + pgoff * PAGE_SIZE;
+    return image_page(vdso_image + pgoff * PAGE_SIZE);
+}
+
+/* The frames are the kernel image's, which the allocator never had: it gets to know them, with a
+ * reference that stays. */
+static void adopt_image(size_t len)
+{
+    phys_t data = virt_to_phys(tsc_params), code = virt_to_phys(vdso_image);
+
+    frame_adopt(data, data + PAGE_SIZE);
+    frame_adopt(code, code + len);
 }
 
 static const struct vma_ops data_ops = {.page = data_page};
@@ -52,6 +69,8 @@ int vdso_map(void)
 
     if (at < 0)
         return at;
+    if (!base)
+        adopt_image(len);
     vma_unmap(at, PAGE_SIZE + len);
     base = at + PAGE_SIZE;
     r = map(at, PAGE_SIZE, PROT_READ, &data_ops, "[vvar]");

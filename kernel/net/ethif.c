@@ -149,11 +149,10 @@ static void eth_input(struct ethif *e, struct netbuf *b)
     }
 }
 
-static bool ethif_poll(struct poller *poller)
+static __attribute__((noinline)) bool receive(struct ethif *e)
 {
-    struct ethif *e = container_of(poller, struct ethif, poller);
     struct netbuf *packets[BURST];
-    if (unlikely(e->polling)) /* an interrupt came upon a poll: it will be seen there */
+    if (unlikely(e->polling)) /* called from within: it will be seen there */
         return false;
     unsigned n = e->dev->ops->rx_burst(e->dev, 0, packets, BURST);
     if (n == 0)
@@ -165,6 +164,12 @@ static bool ethif_poll(struct poller *poller)
     e->polling = false;
     net_flush();
     return true;
+}
+
+static bool ethif_poll(struct poller *poller)
+{
+    struct ethif *e = container_of(poller, struct ethif, poller);
+    return netdev_rx_idle(e->dev) ? false : receive(e);
 }
 
 static bool ethif_arm(struct poller *poller)
@@ -193,11 +198,49 @@ static bool has_headroom(const struct pbuf *p)
                (ptrdiff_t)(sizeof(struct pbuf_custom) + NETDEV_HEADROOM);
 }
 
+static err_t transmit(struct ethif *e, struct pbuf *p, struct netdev_frag *frags, unsigned n)
+{
+    struct netdev_tx t;
+    t.frags = frags;
+    t.nfrags = n;
+    t.headroom = has_headroom(p);
+    t.cookie = p;
+    t.csum_start = t.gso_size = t.hdr_len = 0;
+    t.csum_off = 0;
+    t.ipv6 = false;
+    if (likely(p->l4_len != 0)) {
+        t.csum_start = (uint16_t)(p->tot_len - p->l4_len);
+        t.csum_off = p->csum_off;
+        if (p->gso_size != 0) {
+            const u8_t *tcp = (const u8_t *)p->payload + t.csum_start;
+            t.gso_size = p->gso_size;
+            t.hdr_len = (uint16_t)(t.csum_start + (tcp[12] >> 4) * 4);
+            t.ipv6 = ((const u8_t *)p->payload)[ETH_HLEN] >> 4 == 6;
+        }
+    }
+    p->ref++;
+    p->flags |= PBUF_FLAG_TX_BUSY;
+    int r = e->dev->ops->tx(e->dev, 0, &t);
+    if (unlikely(r == -ENOSPC)) {
+        /* The device may be behind only because nobody told it. */
+        e->dev->ops->kick(e->dev, 0);
+        e->dev->ops->tx_reclaim(e->dev, 0);
+        r = e->dev->ops->tx(e->dev, 0, &t);
+    }
+    if (unlikely(r < 0)) {
+        net_stats.tx_refused++;
+        p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
+        pbuf_free(p);
+        return ERR_MEM;
+    }
+    net_tx_queued = true;
+    return ERR_OK;
+}
+
 static err_t linkoutput(struct netif *netif, struct pbuf *p)
 {
     struct ethif *e = (struct ethif *)netif;
     struct netdev_frag frags[NETDEV_MAX_FRAGS];
-    struct netdev_tx t = {.frags = frags, .cookie = p, .headroom = has_headroom(p)};
     unsigned n = 0;
 
     for (const struct pbuf *q = p; q != NULL; q = q->next) {
@@ -215,36 +258,60 @@ static err_t linkoutput(struct netif *netif, struct pbuf *p)
             pbuf_free(one);
             return r;
         }
-        frags[n++] = (struct netdev_frag){q->payload, q->len};
+        frags[n].data = q->payload;
+        frags[n++].len = q->len;
     }
-    t.nfrags = n;
-    if (p->l4_len != 0) {
-        t.csum_start = (uint16_t)(p->tot_len - p->l4_len);
-        t.csum_off = p->csum_off;
-        if (p->gso_size != 0) {
-            const u8_t *tcp = (const u8_t *)p->payload + t.csum_start;
-            t.gso_size = p->gso_size;
-            t.hdr_len = (uint16_t)(t.csum_start + (tcp[12] >> 4) * 4);
-            t.ipv6 = ((const u8_t *)p->payload)[ETH_HLEN] >> 4 == 6;
-        }
+    return transmit(e, p, frags, n);
+}
+
+/* ---- The next hop's address, remembered ---- */
+
+/*
+ * Asking ARP for each packet costs more than the packet's IP header. Here the Ethernet header of the
+ * last packet to an address is kept, as long as the ARP table does not change and for at most a
+ * tick of it (a second), so that ARP sees that the entry is in use and renews it in time.
+ */
+#define HOPS 16u
+
+struct hop {
+    u32_t ip, generation;
+    struct netif *netif;
+    u8_t header[ETH_HLEN];
+};
+static struct hop hops[HOPS];
+
+static void remember_hop(struct hop *h, struct netif *netif, const ip4_addr_t *ip)
+{
+    const ip4_addr_t *next = ip, *found;
+    struct eth_addr *mac;
+    if (ip4_addr_ismulticast(ip) || ip4_addr_isbroadcast(ip, netif))
+        return;
+    if (!ip4_addr_netcmp(ip, netif_ip4_addr(netif), netif_ip4_netmask(netif)) &&
+        !ip4_addr_islinklocal(ip))
+        next = netif_ip4_gw(netif);
+    if (etharp_find_addr(netif, next, &mac, &found) < 0)
+        return;
+    h->ip = ip->addr;
+    h->generation = etharp_generation;
+    h->netif = netif;
+    memcpy(h->header, mac->addr, ETH_ALEN);
+    memcpy(h->header + ETH_ALEN, netif->hwaddr, ETH_ALEN);
+    h->header[12] = ETH_P_IP >> 8;
+    h->header[13] = ETH_P_IP & 0xff;
+}
+
+static err_t output_ip4(struct netif *netif, struct pbuf *p, const ip4_addr_t *ip)
+{
+    u32_t addr = ip->addr;
+    struct hop *h = &hops[(addr ^ addr >> 24) % HOPS];
+    if (likely(h->ip == addr && h->generation == etharp_generation && h->netif == netif &&
+               pbuf_push(p, ETH_HLEN) == 0)) {
+        __builtin_memcpy(p->payload, h->header, ETH_HLEN);
+        return linkoutput(netif, p);
     }
-    pbuf_ref(p);
-    p->flags |= PBUF_FLAG_TX_BUSY;
-    int r = e->dev->ops->tx(e->dev, 0, &t);
-    if (unlikely(r == -ENOSPC)) {
-        /* The device may be behind only because nobody told it. */
-        e->dev->ops->kick(e->dev, 0);
-        e->dev->ops->tx_reclaim(e->dev, 0);
-        r = e->dev->ops->tx(e->dev, 0, &t);
-    }
-    if (unlikely(r < 0)) {
-        net_stats.tx_refused++;
-        p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
-        pbuf_free(p);
-        return ERR_MEM;
-    }
-    net_tx_queued = true;
-    return ERR_OK;
+    err_t r = etharp_output(netif, p, ip);
+    remember_hop(h, netif, ip);
+    return r;
 }
 
 static void link_changed(struct netdev *d)
@@ -265,7 +332,7 @@ static err_t ethif_init(struct netif *netif)
 
     netif->name[0] = 'e';
     netif->name[1] = 't';
-    netif->output = etharp_output;
+    netif->output = output_ip4;
     netif->output_ip6 = ethip6_output;
     netif->linkoutput = linkoutput;
     netif->mtu = d->mtu;

@@ -76,6 +76,10 @@ struct netdev {
     uint32_t features;
     unsigned queues; /* pairs of receive and transmit queue */
     const struct netdev_ops *ops;
+    /* Has something come in? A test without a call: the device's counter against what the driver
+     * has taken. NULL: only rx_burst() knows. */
+    const volatile uint16_t *rx_produced;
+    const uint32_t *rx_consumed; /* its low 16 bits */
     struct netdev_stats stats;
     void *priv; /* the driver's */
 
@@ -85,6 +89,11 @@ struct netdev {
     void (*interrupt)(struct netdev *d);      /* packets came in while armed */
     void (*link_changed)(struct netdev *d);
 };
+
+static __always_inline bool netdev_rx_idle(const struct netdev *d)
+{
+    return d->rx_produced != NULL && *d->rx_produced == (uint16_t)*d->rx_consumed;
+}
 
 /* Gives d the next free name and makes it known. During INIT_DRIVER. */
 void netdev_register(struct netdev *d);

@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err = cpio_stream_push(s, data + at, piece < size - at ? piece : size - at);
     if (err == 0)
         err = cpio_stream_finish(s);
-    if (st == CPIO_END && (err != 0 || whole.hash != stream.hash || whole.entries != stream.entries))
+    if (st == CPIO_END &&
+        (err != 0 || whole.hash != stream.hash || whole.entries != stream.entries))
         abort();
     free(s);
     return 0;

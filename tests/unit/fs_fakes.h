@@ -31,7 +31,7 @@ void __asan_poison_memory_region(void const volatile *p, size_t n);
 void __asan_unpoison_memory_region(void const volatile *p, size_t n);
 
 #define FAKE_FRAMES 4096u
-#define FAKE_FAULT  65536u /* addresses below stand for what is not mapped */
+#define FAKE_FAULT  65536u    /* addresses below stand for what is not mapped */
 #define FAKE_FIRST  PAGE_SIZE /* physical address of the first frame */
 
 static uint8_t fake_memory[FAKE_FRAMES * PAGE_SIZE] __attribute__((aligned(4096)));

@@ -25,8 +25,8 @@ static void add(const char *magic, const char *name, size_t name_room, unsigned 
                 const char *data, uint32_t check)
 {
     char head[CPIO_HEADER + 1];
-    snprintf(head, sizeof(head), "%s%08X%08x%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", magic, 7u,
-             mode, 1u, 2u, 1u, 1700000000u, (unsigned)strlen(data), 8u, 1u, 0u, 0u,
+    snprintf(head, sizeof(head), "%s%08X%08x%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", magic,
+             7u, mode, 1u, 2u, 1u, 1700000000u, (unsigned)strlen(data), 8u, 1u, 0u, 0u,
              (unsigned)name_room, check);
     memcpy(archive + used, head, CPIO_HEADER);
     used += CPIO_HEADER;

@@ -76,7 +76,11 @@ static void a_line_is_readable_when_it_ends(void **state)
 
 static void a_line_can_be_edited(void **state)
 {
-    type("ab\x7f" "c\x03" "x\x15" "two words\x17" "more\n");
+    type("ab\x7f"
+         "c\x03"
+         "x\x15"
+         "two words\x17"
+         "more\n");
     assert_int_equal(last_signal, 2);
     expect_read(100, "two more\n");
     echoed[0] = '\0';
@@ -98,7 +102,8 @@ static void interrupts_throw_the_line_away(void **state)
     type("ls\n");
     expect_read(100, "ls\n");
     l.t.c_lflag |= NOFLSH;
-    type("a\x1c" "b\n");
+    type("a\x1c"
+         "b\n");
     assert_int_equal(last_signal, 3);
     expect_read(100, "ab\n");
     l.t.c_lflag &= ~(tcflag_t)ISIG;

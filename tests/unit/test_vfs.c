@@ -498,7 +498,8 @@ struct names {
     unsigned room;
 };
 
-static bool add_name(struct dir_context *c, const char *name, size_t len, uint64_t ino, unsigned type)
+static bool add_name(struct dir_context *c, const char *name, size_t len, uint64_t ino,
+                     unsigned type)
 {
     struct names *n = container_of(c, struct names, ctx);
     if (n->room == 0)
@@ -540,8 +541,8 @@ static void image_start(size_t offset)
     image_len = 0;
 }
 
-static void image_add(const char *name, unsigned mode, unsigned ino, unsigned nlink, const char *data,
-                      size_t n, bool align)
+static void image_add(const char *name, unsigned mode, unsigned ino, unsigned nlink,
+                      const char *data, size_t n, bool align)
 {
     size_t name_size = strlen(name) + 1;
     if (align)
@@ -651,7 +652,8 @@ static void an_archive_is_unpacked_in_place(void **state)
             assert_int_equal(before, 0);
             assert_int_equal(unpack(), 0);
             /* Nothing was copied but at most the tails of aligned files with neighbours. */
-            assert_true(fake_frames_used <= 2 + ALIGN_UP(offset * 40 + image_len, PAGE_SIZE) / PAGE_SIZE);
+            assert_true(fake_frames_used <=
+                        2 + ALIGN_UP(offset * 40 + image_len, PAGE_SIZE) / PAGE_SIZE);
             check_everything();
         }
     }

@@ -12,10 +12,17 @@
 
 #include <asm/errno.h>
 
+#define USER_BITS 47 /* the application's half, and nothing else, is below 2^47 */
+
+/* A short access that starts in the half and runs over its end meets addresses that are not canonical:
+ * a fault like any other. So its end need not be looked at. */
 static inline bool user_range_ok(const void *p, size_t n)
 {
-    virt_t a = (virt_t)p;
-    return a < USER_MAX && n <= USER_MAX - a;
+    virt_t a = (virt_t)p, end;
+
+    if (__builtin_constant_p(n) && n <= PAGE_SIZE)
+        return a >> USER_BITS == 0;
+    return !__builtin_add_overflow(a, n, &end) && end >> USER_BITS == 0;
 }
 
 /* Returns the number of bytes NOT copied (arch/x86_64/uaccess.S). */

@@ -201,7 +201,7 @@ static void net_kick(struct netdev *d, unsigned queue)
 static bool net_arm(struct netdev *d, unsigned queue)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    if (n->rx_posted < n->rx_target)
+    if (n->rx_posted < n->rx_target / 2)
         rx_refill(n);
     return virtq_enable_irq(n->rx);
 }
@@ -310,6 +310,10 @@ static int net_probe(struct virtio_device *vdev)
         kfree(n->spare);
         kfree(n);
         return -ENOMEM;
+    }
+    if (!n->rx->packed) {
+        n->dev.rx_produced = &n->rx->used->idx;
+        n->dev.rx_consumed = &n->rx->last_used;
     }
     netbuf_init();
     n->rx_target = frame_stats().total * PAGE_SIZE <= SMALL_MEMORY ? RING_SMALL : RING_SIZE;

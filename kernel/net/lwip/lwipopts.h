@@ -88,6 +88,7 @@
 #define TCP_TMR_INTERVAL     50
 #define TCP_FAST_INTERVAL    40 /* delayed ACK, as Linux */
 #define TCP_RTO_INITIAL      1000 /* RFC 6298 */
+#define TCP_QUICKACK_SEGS    16   /* as Linux */
 #define TCP_RTO_MAX          120000
 #define TCP_MSL              30000 /* TIME-WAIT 60 s, as Linux */
 #define TCP_MAX_TIME_WAIT    8192

@@ -177,6 +177,13 @@ static void on_fpe(int sig, siginfo_t *info, void *p)
     uc->uc_mcontext.fpregs->swd &= 0x7f00;
 }
 
+static bool emulated(void)
+{
+    unsigned a, id[3];
+    __cpuid(0x40000000, a, id[0], id[1], id[2]);
+    return memcmp(id, "TCGTCGTCGTCG", sizeof(id)) == 0;
+}
+
 static void exceptions(void)
 {
     struct sigaction sa = {.sa_sigaction = on_fpe, .sa_flags = SA_SIGINFO};
@@ -187,7 +194,8 @@ static void exceptions(void)
     feclearexcept(FE_ALL_EXCEPT);
     feenableexcept(FE_DIVBYZERO);
     r = one / zero;
-    OK(code == FPE_FLTDIV);
+    /* QEMU's TCG has no unmasked SSE exceptions. */
+    OK(code == FPE_FLTDIV || (code == 0 && emulated()));
     (void)r;
     fesetenv(FE_DFL_ENV);
     code = 0;

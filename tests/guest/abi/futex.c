@@ -140,7 +140,7 @@ static void wake_ops(void)
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
              FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_GT, 100)) == 0 && word2 == 1);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
-             FUTEX_OP(FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT, 4, FUTEX_OP_CMP_LT, 100)) == 0 &&
+             FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 4, FUTEX_OP_CMP_LT, 100)) == 0 &&
        word2 == 17);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
              FUTEX_OP(FUTEX_OP_SET, (-1 & 0xfff), FUTEX_OP_CMP_NE, 100)) == 0 && word2 == 0xffffffff);
