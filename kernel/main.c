@@ -26,11 +26,37 @@
 
 __noreturn void start_high(unsigned protocol, uint64_t info);
 
+/* wherry.time=MILLISECONDS since 1970: the host's clock when it started the machine. */
+static uint64_t told_ns;
+
+static int set_told_time(const char *value)
+{
+    uint64_t ms = 0;
+
+    for (; value && *value >= '0' && *value <= '9' && ms < UINT64_MAX / NSEC_PER_MSEC / 10; value++)
+        ms = ms * 10 + (*value - '0');
+    if (!value || *value || !ms)
+        return -EINVAL;
+    told_ns = ms * NSEC_PER_MSEC;
+    return 0;
+}
+CMDLINE("wherry.time", set_told_time);
+
+/* The clock chip counts whole seconds, and VMMs start it up to one late: what the host told is
+ * nearer the truth, unless the machine was started long after, or is to live in another time. */
+#define RTC_ERROR_NS (3 * NSEC_PER_SEC)
+
 static void set_wall_clock(void)
 {
     uint64_t boot = kvm_wall_clock_ns();
 
-    tsc_set_real(boot ? boot + clock_mono_ns() : rtc_read_epoch() * NSEC_PER_SEC);
+    if (boot) {
+        tsc_set_real(boot + clock_mono_ns());
+    } else {
+        uint64_t rtc = rtc_read_epoch() * NSEC_PER_SEC;
+        bool agree = told_ns + RTC_ERROR_NS > rtc && told_ns < rtc + RTC_ERROR_NS;
+        tsc_set_real((agree || !rtc) && told_ns ? told_ns : rtc);
+    }
 }
 
 void start_high(unsigned protocol, uint64_t info)

@@ -17,15 +17,17 @@ TEST_JOBS   ?= 1
 SOAK_SECONDS ?= 3600
 
 sources_of = $(shell sed -n '1s,^// \(unit\|fuzz\): ,,p' $(1))
-# Words that begin with '-' in that line are flags for the linker.
+# Words that begin with '-' in that line are flags for the linker. (A '%' in a pattern rule's
+# prerequisites would be its stem: hence the variable.)
+FLAG_WORDS := -%
 .SECONDEXPANSION:
-$(TEST_B)/unit/%: tests/unit/%.c tests/unit/shim.c $$(filter-out -%,$$(call sources_of,tests/unit/$$*.c))
+$(TEST_B)/unit/%: tests/unit/%.c tests/unit/shim.c $$(filter-out $$(FLAG_WORDS),$$(call sources_of,tests/unit/$$*.c))
 	@mkdir -p $(@D)
 	@echo "  UNIT $*"
-	@$(TEST_CC) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c,$^) \
+	@$(TEST_CC) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.S,$^) \
 		$(filter -%,$(call sources_of,$<)) -lcmocka
 
-$(TEST_B)/fuzz/%: tests/fuzz/%.c tests/unit/shim.c $$(filter-out -%,$$(call sources_of,tests/fuzz/$$*.c))
+$(TEST_B)/fuzz/%: tests/fuzz/%.c tests/unit/shim.c $$(filter-out $$(FLAG_WORDS),$$(call sources_of,tests/fuzz/$$*.c))
 	@mkdir -p $(@D)
 	@echo "  FUZZ $*"
 	@clang $(TEST_FLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize=alignment \

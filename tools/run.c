@@ -17,12 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What a kernel needs beside the root file system before it can start a program. Linux unpacks a
  * copy, and its own image, page array and buffers take about 60 MiB. */
 #define WHERRY_EXTRA MIB(4)
 #define LINUX_EXTRA  MIB(64)
+
+/* From the composition of the command line to the guest's first look at its clock: the monitor's
+ * start and its firmware, within about 50 ms. */
+#define START_MS 100
 
 /* Linux panics with more words for init than this (CONFIG_INIT_ENV_ARG_LIMIT, less its own). */
 #define LINUX_INIT_WORDS 30
@@ -137,6 +142,7 @@ static char *kernel_cmdline(struct run *r)
     struct words extra = {0};
     struct why w;
     char *ip = netspec_ip_word(&o->net), *word;
+    struct timespec now;
 
     add_word(&line, "console=ttyS0");
     if (r->root.program) {
@@ -160,6 +166,10 @@ static char *kernel_cmdline(struct run *r)
         r->vmm->kernel_words(&r->vm, &extra);
     for (size_t i = 0; i < extra.n; i++)
         add_word(&line, extra.v[i]);
+    /* The machine's own clock chip tells seconds only; the guest's shall agree with the host's. */
+    if (!o->dry_run && clock_gettime(CLOCK_REALTIME, &now) == 0)
+        sb_addf(&line, " wherry.time=%llu",
+                now.tv_sec * 1000ull + now.tv_nsec / 1000000 + START_MS);
     if (r->vmm->reports_status)
         sb_addf(&line, " wherry.statusport=0x%x", STATUS_PORT);
     if (o->strace) {

@@ -14,6 +14,7 @@ enum init_level {
     INIT_DRIVER,  /* devices are found and bound */
     INIT_NET,     /* the network stack and interfaces */
     INIT_FS,      /* file systems, address families, the root file system */
+    INIT_LATE,   /* what needs the root file system */
     INIT_LEVELS,
 };
 

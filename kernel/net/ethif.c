@@ -267,8 +267,8 @@ static err_t linkoutput(struct netif *netif, struct pbuf *p)
 /* ---- The next hop's address, remembered ---- */
 
 /*
- * Asking ARP for each packet costs more than the packet's IP header. Here the Ethernet header of the
- * last packet to an address is kept, as long as the ARP table does not change and for at most a
+ * Asking ARP for each packet costs more than the packet's IP header. Here the Ethernet header of
+ * the last packet to an address is kept, as long as the ARP table does not change and for at most a
  * tick of it (a second), so that ARP sees that the entry is in use and renews it in time.
  */
 #define HOPS 16u
@@ -377,7 +377,7 @@ int ethif_attach(struct netdev *d)
 
 void ethif_reclaim(void)
 {
-    list_for_each(d, &netdev_list, struct netdev, link) {
+    list_for_each (d, &netdev_list, struct netdev, link) {
         d->ops->tx_reclaim(d, 0);
     }
 }

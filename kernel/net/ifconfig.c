@@ -3,14 +3,18 @@
  * nfsroot): ip=CLIENT:SERVER:GW:MASK:HOST:IF:off|dhcp[:DNS0[:DNS1]], ip=dhcp, ip=off. Beyond
  * Linux's: CLIENT may be ADDRESS/LENGTH, and wherry.ip6=ADDRESS/LENGTH[,GW] gives an IPv6 address;
  * without it one is formed by SLAAC if a router advertises a prefix. Without ip= only the loopback
- * interface is up. Runs once, in INIT_FS, when devices, lwIP and the root file system are there.
+ * interface is up. Runs once, in INIT_LATE, when devices, lwIP and the root file
+ * system are there.
  */
 #include "net/net.h"
 
 #include "lib/cmdline.h"
 #include "lib/init.h"
+#include "fs/vfs.h"
 #include "linux/uts.h"
 #include "net/netdev.h"
+#include "sched/clock.h"
+#include "sched/thread.h"
 
 #include <asm/errno.h>
 
@@ -19,9 +23,10 @@
 #include "lwip/etharp.h"
 #include "lwip/ip6_addr.h"
 
-#define FIELDS   10
-#define MAX_DNS  3
-#define TEXT_MAX 256
+#define FIELDS       10
+#define MAX_DNS      3
+#define TEXT_MAX     256
+#define DHCP_WAIT_NS (10 * NSEC_PER_SEC) /* then the boot goes on without an address */
 
 enum ip_mode { IP_NONE, IP_STATIC, IP_DHCP };
 
@@ -178,7 +183,8 @@ static int ip6_option(const char *value)
 }
 CMDLINE("wherry.ip6", ip6_option);
 
-/* ---- Name servers: DHCP hands them over through the two functions of lwIP's resolver it calls ---- */
+/* ---- Name servers: DHCP hands them over through the two functions of lwIP's resolver it calls
+ * ---- */
 
 void dns_init(void)
 {
@@ -192,19 +198,26 @@ void dns_setserver(u8_t i, const ip_addr_t *server)
     }
 }
 
-/* /etc/resolv.conf's text; its length. */
-int net_resolv_conf(char *buf, size_t size);
-int net_resolv_conf(char *buf, size_t size)
+/* Writes /etc/resolv.conf if the root file system has none. */
+static void write_resolv_conf(void)
 {
-    int n = 0;
+    char text[MAX_DNS * (IPADDR_STRLEN_MAX + 16)], a[IPADDR_STRLEN_MAX];
+    struct file *f;
+    size_t n = 0;
     for (unsigned i = 0; i < dns_count; i++) {
-        char a[IPADDR_STRLEN_MAX];
         if (ip_addr_isany(&dns_servers[i]))
             continue;
         ipaddr_ntoa_r(&dns_servers[i], a, sizeof(a));
-        n += ksnprintf(buf + n, size - (size_t)n, "nameserver %s\n", a);
+        n += (size_t)ksnprintf(text + n, sizeof(text) - n, "nameserver %s\n", a);
     }
-    return n;
+    if (n == 0)
+        return;
+    vfs_mkdir(AT_FDCWD, "/etc", 0755); /* or it is there */
+    if (vfs_open(AT_FDCWD, "/etc/resolv.conf", O_WRONLY | O_CREAT | O_EXCL, 0644, &f) < 0)
+        return;
+    if (file_write_at(f, text, n, 0) != (ssize_t)n)
+        kprintf("net: /etc/resolv.conf: no memory\n");
+    file_put(f);
 }
 
 /* ---- Bringing interfaces up ---- */
@@ -241,6 +254,32 @@ static void add_ip6(struct netif *n)
         kprintf("net: wherry.ip6: no room for the address\n");
 }
 
+/*
+ * Asks for an address and waits for it, as Linux does with ip=dhcp: the application may need it at
+ * once. The scheduler does not run yet, nor do timers: this loop is both.
+ */
+static void run_dhcp(struct netif *n)
+{
+    uint64_t now = clock_mono_ns(), end = now + DHCP_WAIT_NS;
+    uint64_t tick = now;
+    if (dhcp_start(n) != ERR_OK) {
+        kprintf("net: no memory for DHCP\n");
+        return;
+    }
+    net_flush();
+    while (!dhcp_supplied_address(n) && now < end) {
+        pollers_run();
+        now = clock_mono_ns();
+        if (now - tick >= DHCP_FINE_TIMER_MSECS * NSEC_PER_MSEC) {
+            tick = now;
+            dhcp_fine_tmr();
+            net_flush();
+        }
+    }
+    if (!dhcp_supplied_address(n))
+        kprintf("net: no answer from a DHCP server; still asking\n");
+}
+
 static int net_configure(void)
 {
     struct netdev *d = netdev_find(conf.device[0] != '\0' ? conf.device : NULL);
@@ -260,10 +299,11 @@ static int net_configure(void)
     if (conf.mode == IP_STATIC)
         netif_set_addr(n, &conf.client, &conf.mask, &conf.gw);
     netif_set_up(n); /* sends a gratuitous ARP */
-    if (conf.mode == IP_DHCP && dhcp_start(n) != ERR_OK)
-        kprintf("net: %s: no memory for DHCP\n", d->name);
     net_timers_start();
+    if (conf.mode == IP_DHCP)
+        run_dhcp(n);
     net_flush();
+    write_resolv_conf();
     return 0;
 }
-INIT(INIT_FS, net_configure);
+INIT(INIT_LATE, net_configure);

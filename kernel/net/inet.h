@@ -22,12 +22,12 @@
 
 /* Options of the IP and IPv6 levels; what is not here is in struct socket. */
 struct ip_options {
-    uint8_t tos;             /* IP_TOS, IPV6_TCLASS */
-    int16_t ttl;             /* IP_TTL, IPV6_UNICAST_HOPS; -1: the default */
-    int16_t mcast_ttl;       /* -1: the default, 1 */
+    uint8_t tos;       /* IP_TOS, IPV6_TCLASS */
+    int16_t ttl;       /* IP_TTL, IPV6_UNICAST_HOPS; -1: the default */
+    int16_t mcast_ttl; /* -1: the default, 1 */
     bool mcast_loop;
     bool mcast_all;
-    uint8_t mcast_if;        /* interface index, 0: by route */
+    uint8_t mcast_if; /* interface index, 0: by route */
     ip4_addr_t mcast_if_addr;
     uint8_t unicast_if;
     bool v6only;
@@ -49,7 +49,7 @@ struct inet_sock {
     ip_addr_t bind_ip;     /* of type ANY for a dual-stack socket bound to :: */
     uint16_t bind_port;    /* 0: not bound */
     bool is_tcp;
-    uint8_t device;        /* SO_BINDTODEVICE: interface index, 0: none */
+    uint8_t device; /* SO_BINDTODEVICE: interface index, 0: none */
     struct ip_options opt;
 };
 
@@ -86,8 +86,8 @@ int inet_listen_check(const struct inet_sock *s);
 /* ---- inet_opt.c: levels IPPROTO_IP and IPPROTO_IPV6 ---- */
 int inet_setsockopt(struct inet_sock *s, int level, int name, const void *val, unsigned len);
 int inet_getsockopt(struct inet_sock *s, int level, int name, void *val, unsigned *len);
-int inet_get_int(const void *val, unsigned len, int *out);      /* 0 or -EINVAL */
-int inet_put_int(int v, void *val, unsigned *len);              /* 0 */
+int inet_get_int(const void *val, unsigned len, int *out); /* 0 or -EINVAL */
+int inet_put_int(int v, void *val, unsigned *len);         /* 0 */
 int inet_set_device(struct inet_sock *s, const void *val, unsigned len);
 int inet_get_device(struct inet_sock *s, void *val, unsigned *len);
 /* Leaves all multicast groups a socket has joined. */

@@ -65,8 +65,8 @@ int inet_addr_import(const struct inet_sock *s, const struct sock_addr *a, ip_ad
     }
     memset(ip, 0, sizeof(*ip));
     memcpy(ip_2_ip6(ip)->addr, w, sizeof(w));
-    IP_SET_TYPE(ip, for_bind && (w[0] | w[1] | w[2] | w[3]) == 0 ? inet_ip_type(s)
-                                                                 : IPADDR_TYPE_V6);
+    IP_SET_TYPE(ip,
+                for_bind && (w[0] | w[1] | w[2] | w[3]) == 0 ? inet_ip_type(s) : IPADDR_TYPE_V6);
     if (ip6_addr_has_scope(ip_2_ip6(ip), IP6_UNKNOWN))
         ip6_addr_set_zone(ip_2_ip6(ip), (u8_t)in6.sin6_scope_id);
     return 0;
@@ -166,8 +166,11 @@ void inet_sock_init(struct inet_sock *s, bool is_tcp)
     list_init(&s->bind_link);
     memset(&s->bind_ip, 0, sizeof(s->bind_ip));
     IP_SET_TYPE_VAL(s->bind_ip, inet_ip_type(s));
-    s->opt = (struct ip_options){
-        .ttl = -1, .mcast_ttl = -1, .mcast_loop = true, .mcast_all = true, .mtu_discover = IP_PMTUDISC_WANT};
+    s->opt = (struct ip_options){.ttl = -1,
+                                 .mcast_ttl = -1,
+                                 .mcast_loop = true,
+                                 .mcast_all = true,
+                                 .mtu_discover = IP_PMTUDISC_WANT};
 }
 
 /* Could one packet be for both? */
@@ -192,7 +195,7 @@ static bool shares(const struct inet_sock *a, const struct inet_sock *b)
 static const struct inet_sock *conflict(const struct inet_sock *s, const ip_addr_t *ip,
                                         uint16_t port, bool exclusive)
 {
-    list_for_each(o, bucket(s->is_tcp, port), struct inet_sock, bind_link) {
+    list_for_each (o, bucket(s->is_tcp, port), struct inet_sock, bind_link) {
         if (o == s || o->bind_port != port || !overlap(&o->bind_ip, ip))
             continue;
         if (o->device != 0 && s->device != 0 && o->device != s->device)
@@ -232,9 +235,8 @@ static uint16_t free_port(struct inet_sock *s, const ip_addr_t *ip)
 int inet_bind(struct inet_sock *s, const ip_addr_t *ip, uint16_t port)
 {
     bool multicast = ip_addr_ismulticast(ip);
-    if (!IP_IS_ANY_TYPE_VAL(*ip) && !ip_addr_isany(ip) && !s->opt.freebind &&
-        !s->opt.transparent && !inet_is_local(ip) &&
-        !(multicast && !s->is_tcp) &&
+    if (!IP_IS_ANY_TYPE_VAL(*ip) && !ip_addr_isany(ip) && !s->opt.freebind && !s->opt.transparent &&
+        !inet_is_local(ip) && !(multicast && !s->is_tcp) &&
         !(IP_IS_V4(ip) && ip4_addr_isbroadcast(ip_2_ip4(ip), netif_default) && !s->is_tcp))
         return -EADDRNOTAVAIL;
     if (port == 0) {
@@ -260,7 +262,7 @@ void inet_unbind(struct inet_sock *s)
 
 int inet_listen_check(const struct inet_sock *s)
 {
-    list_for_each(o, bucket(true, s->bind_port), struct inet_sock, bind_link) {
+    list_for_each (o, bucket(true, s->bind_port), struct inet_sock, bind_link) {
         if (o != s && o->bind_port == s->bind_port && o->sock.listening &&
             overlap(&o->bind_ip, &s->bind_ip) && !(o->sock.reuseport && s->sock.reuseport) &&
             (o->device == 0 || s->device == 0 || o->device == s->device))

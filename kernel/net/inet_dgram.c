@@ -173,9 +173,10 @@ static void add_control(struct dgram_sock *d, struct netbuf *b, struct sock_msg 
             struct in_pktinfo i = {.ipi_ifindex = index};
             struct netif *n = net_by_index(index);
             i.ipi_addr.s_addr = ip_2_ip4(&dst)->addr;
-            i.ipi_spec_dst.s_addr = ip_addr_ismulticast(&dst) || (n && ip4_addr_isbroadcast(ip_2_ip4(&dst), n))
-                                        ? (n ? netif_ip4_addr(n)->addr : 0)
-                                        : ip_2_ip4(&dst)->addr;
+            i.ipi_spec_dst.s_addr =
+                ip_addr_ismulticast(&dst) || (n && ip4_addr_isbroadcast(ip_2_ip4(&dst), n))
+                    ? (n ? netif_ip4_addr(n)->addr : 0)
+                    : ip_2_ip4(&dst)->addr;
             socket_put_cmsg(m, SOL_IP, IP_PKTINFO, &i, sizeof(i));
         }
         if (o->recv_ttl)
@@ -350,8 +351,9 @@ static const ip_addr_t *choose_source(struct netif *netif, const ip_addr_t *dst)
     if (IP_IS_V4(dst)) {
         if (ip4_addr_isloopback(ip_2_ip4(dst)))
             return netif_ip_addr4(net_lo);
-        return ip4_addr_isany_val(*netif_ip4_addr(netif)) && !net_is_lo(netif) ? NULL
-                                                                              : netif_ip_addr4(netif);
+        return ip4_addr_isany_val(*netif_ip4_addr(netif)) && !net_is_lo(netif)
+                   ? NULL
+                   : netif_ip_addr4(netif);
     }
     return ip6_select_source_address(netif, ip_2_ip6(dst));
 }

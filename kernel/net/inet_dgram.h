@@ -24,11 +24,11 @@ struct dgram_sock {
     ip_addr_t remote_ip;
     uint16_t remote_port;
 
-    /* Packets by netbuf.next: a netbuf whose pbuf starts the packet, payload at the data. l3 is where
-     * the IP header is, port the sender's, total what the packet is charged with. */
+    /* Packets by netbuf.next: a netbuf whose pbuf starts the packet, payload at the data. l3 is
+     * where the IP header is, port the sender's, total what the packet is charged with. */
     struct netbuf *rx_first, **rx_last;
     uint32_t rx_charge;
-    uint64_t drops; /* for /proc/net/udp */
+    uint64_t drops;       /* for /proc/net/udp */
     struct list all_link; /* every socket of the kind, for errors to raw sockets */
     struct pbuf *corked;  /* MSG_MORE: what was given so far */
     struct sock_addr cork_addr;
@@ -49,8 +49,8 @@ extern const struct socket_ops dgram_ops;
 void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port);
 /* An error came back by ICMP. */
 void dgram_error(struct dgram_sock *d, int error);
-/* A packet's payload buffer, filled from the application: at most len bytes, PBUF_TRANSPORT or PBUF_IP
- * room before. NULL and *err. */
+/* A packet's payload buffer, filled from the application: at most len bytes, PBUF_TRANSPORT or
+ * PBUF_IP room before. NULL and *err. */
 struct pbuf *dgram_fill(struct sock_msg *m, size_t len, pbuf_layer layer, int *err);
 
 /* What a send says beside the data: control messages over socket options. */

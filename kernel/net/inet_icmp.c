@@ -1,7 +1,7 @@
 /*
- * ICMP errors for sockets: a message that something we sent did not arrive quotes the packet's first
- * bytes; from them the socket is found that sent it. Called by lwIP (LWIP_HOOK_ICMP_ERROR); what
- * the message says is checked, since anybody can send one.
+ * ICMP errors for sockets: a message that something we sent did not arrive quotes the packet's
+ * first bytes; from them the socket is found that sent it. Called by lwIP (LWIP_HOOK_ICMP_ERROR);
+ * what the message says is checked, since anybody can send one.
  */
 #include "net/inet_dgram.h"
 
@@ -14,7 +14,7 @@
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/ip6.h"
 
-#define ICMP_HEAD 8
+#define ICMP_HEAD  8
 #define V4_MIN_MTU 68
 
 /* ip(7), icmp(7): what the application is told. *hard: also when the socket did not ask for errors
@@ -25,10 +25,10 @@ static int errno_v4(uint8_t type, uint8_t code, bool *hard)
         uint8_t error;
         bool hard;
     } unreachable[] = {
-        {ENETUNREACH, false}, {EHOSTUNREACH, false}, {ENOPROTOOPT, true},  {ECONNREFUSED, true},
-        {EMSGSIZE, true},     {EOPNOTSUPP, false},   {ENETUNREACH, true},  {EHOSTDOWN, true},
-        {ENONET, true},       {ENETUNREACH, true},   {EHOSTUNREACH, true}, {ENETUNREACH, false},
-        {EHOSTUNREACH, false}, {EHOSTUNREACH, true}, {EHOSTUNREACH, true}, {EHOSTUNREACH, true},
+        {ENETUNREACH, false},  {EHOSTUNREACH, false}, {ENOPROTOOPT, true},  {ECONNREFUSED, true},
+        {EMSGSIZE, true},      {EOPNOTSUPP, false},   {ENETUNREACH, true},  {EHOSTDOWN, true},
+        {ENONET, true},        {ENETUNREACH, true},   {EHOSTUNREACH, true}, {ENETUNREACH, false},
+        {EHOSTUNREACH, false}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true}, {EHOSTUNREACH, true},
     };
     *hard = false;
     if (type == ICMP_TE)
@@ -45,7 +45,7 @@ static int errno_v4(uint8_t type, uint8_t code, bool *hard)
 
 static int errno_v6(uint8_t type, uint8_t code, bool *hard)
 {
-    static const uint8_t unreachable[] = {ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH,
+    static const uint8_t unreachable[] = {ENETUNREACH,  EACCES, EHOSTUNREACH, EHOSTUNREACH,
                                           ECONNREFUSED, EACCES, EACCES};
     *hard = false;
     if (type == ICMP6_TYPE_TE)

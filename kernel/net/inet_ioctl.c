@@ -92,10 +92,10 @@ static long query(unsigned cmd, struct netif *n, struct ifreq *r)
         uint32_t ip = netif_ip4_addr(n)->addr, mask = netif_ip4_netmask(n)->addr;
         if (ip == 0)
             return -EADDRNOTAVAIL;
-        put_addr(&r->ifr_addr, cmd == SIOCGIFNETMASK                     ? mask
+        put_addr(&r->ifr_addr, cmd == SIOCGIFNETMASK                   ? mask
                                : cmd == SIOCGIFBRDADDR && net_is_lo(n) ? 0
-                               : cmd == SIOCGIFBRDADDR                   ? ip | ~mask
-                                                                         : ip);
+                               : cmd == SIOCGIFBRDADDR                 ? ip | ~mask
+                                                                       : ip);
         return 0;
     }
     case SIOCGIFMAP:

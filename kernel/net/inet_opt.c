@@ -86,15 +86,14 @@ static struct netif *netif_of_address(uint32_t be_addr)
     return NULL;
 }
 
-static int change_group(struct inet_sock *s, bool join, const ip_addr_t *group,
-                        struct netif *netif)
+static int change_group(struct inet_sock *s, bool join, const ip_addr_t *group, struct netif *netif)
 {
     if (!ip_addr_ismulticast(group))
         return -EINVAL;
     if (netif == NULL)
         netif = netif_default != NULL ? netif_default : net_lo;
     struct membership *found = NULL;
-    list_for_each(m, &memberships, struct membership, link) {
+    list_for_each (m, &memberships, struct membership, link) {
         if (m->sock == s && m->netif == netif && ip_addr_cmp(&m->group, group))
             found = m;
     }
@@ -131,7 +130,7 @@ static int change_group(struct inet_sock *s, bool join, const ip_addr_t *group,
 
 void inet_leave_groups(struct inet_sock *s)
 {
-    list_for_each_safe(m, &memberships, struct membership, link) {
+    list_for_each_safe (m, &memberships, struct membership, link) {
         if (m->sock == s)
             change_group(s, false, &m->group, m->netif);
     }

@@ -11,7 +11,7 @@
 #include "lwip/prot/icmp6.h"
 #include "lwip/prot/ip4.h"
 
-#define OPT_ICMP_FILTER 1 /* level SOL_RAW: linux/icmp.h's ICMP_FILTER */
+#define OPT_ICMP_FILTER  1 /* level SOL_RAW: linux/icmp.h's ICMP_FILTER */
 #define OPT_ICMP6_FILTER 1 /* level SOL_ICMPV6: linux/icmpv6.h's ICMPV6_FILTER */
 
 struct icmp_head {

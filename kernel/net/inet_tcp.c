@@ -3,9 +3,9 @@
  * readiness. Data is in inet_tcpio.c, options in inet_tcpopt.c. The operations run in threads and
  * sleep where the man pages say so; the callbacks (on_*) run inside lwIP and never sleep.
  *
- * Who owns what: a socket and its PCB point to each other. lwIP may free the PCB in on_error(), after
- * which t->pcb is NULL; the socket lets go of it in tcp_sock_detach() when lwIP is to finish alone
- * (TIME-WAIT, LAST-ACK) and when it is closed. A connection that nobody has accepted yet is a
+ * Who owns what: a socket and its PCB point to each other. lwIP may free the PCB in on_error(),
+ * after which t->pcb is NULL; the socket lets go of it in tcp_sock_detach() when lwIP is to finish
+ * alone (TIME-WAIT, LAST-ACK) and when it is closed. A connection that nobody has accepted yet is a
  * complete socket on its listener's queue, with one reference that accept() takes over.
  */
 #include "net/inet_tcp.h"
@@ -14,9 +14,9 @@
 #include "mm/slab.h"
 #include "sched/clock.h"
 
-#define SMALL_MEMORY (64 * MiB)
-#define SMALL_WINDOW (64 * 1024)
-#define MIN_WINDOW   4096u
+#define SMALL_MEMORY  (64 * MiB)
+#define SMALL_WINDOW  (64 * 1024)
+#define MIN_WINDOW    4096u
 #define MAX_HALF_OPEN 1024
 
 static const struct socket_ops tcp_ops;
@@ -364,7 +364,8 @@ static int start_connect(struct tcp_sock *t, const ip_addr_t *ip, uint16_t port)
     if (r < 0)
         return r;
     struct netif *out = ip_route(&local, &remote);
-    const ip_addr_t *src = ip_addr_isany(&local) && out != NULL ? ip_netif_get_local_ip(out, &remote) : &local;
+    const ip_addr_t *src =
+        ip_addr_isany(&local) && out != NULL ? ip_netif_get_local_ip(out, &remote) : &local;
     if (src != NULL && tcp_pcb_find(src, t->in.bind_port, &remote, port, NETIF_NO_INDEX) != NULL) {
         tcp_abort(t->pcb);
         t->pcb = NULL;
@@ -440,7 +441,8 @@ static int tcp_connect_op(struct socket *s, const struct sock_addr *a)
         break;
     }
     uint64_t deadline = socket_deadline(s->sndtimeo, 0, s);
-    if (t->state == TS_CONNECTING && deadline == 0)
+    /* Even when loopback answered at once: as in Linux, where it never does so early. */
+    if (deadline == 0)
         return -EINPROGRESS;
     r = wait_event(&s->file.waitq, EPOLLOUT | EPOLLERR, deadline, t->state != TS_CONNECTING);
     if (r == -ETIMEDOUT)

@@ -3,11 +3,11 @@
  * copy to the application; what the application sends is copied once, into the packets that the
  * device reads. Threads only but for the callbacks.
  *
- * A copy may sleep, and lwIP runs meanwhile. So no copy happens while lwIP's or the queue's state is
- * half changed: a sender fills a buffer that is its own and then asks lwIP to queue it, having
+ * A copy may sleep, and lwIP runs meanwhile. So no copy happens while lwIP's or the queue's state
+ * is half changed: a sender fills a buffer that is its own and then asks lwIP to queue it, having
  * looked again whether the connection is still there; a receiver copies from the head of the queue,
- * to which meanwhile only others' data is appended, and takes off afterwards what was really copied.
- * rx_busy and tx_busy keep a second thread out of the same direction.
+ * to which meanwhile only others' data is appended, and takes off afterwards what was really
+ * copied. rx_busy and tx_busy keep a second thread out of the same direction.
  */
 #include "net/inet_tcp.h"
 
@@ -44,8 +44,8 @@ static u8_t *block_end(struct pbuf *p)
     return (u8_t *)((uintptr_t)p & ~(uintptr_t)(NETBUF_SIZE - 1)) + NETBUF_SIZE;
 }
 
-/* A slow reader with many small packets would hold a block of 2 KiB for each: small ones go into what
- * is left of the block before. True if p is taken care of. */
+/* A slow reader with many small packets would hold a block of 2 KiB for each: small ones go into
+ * what is left of the block before. True if p is taken care of. */
 static bool coalesce(struct tcp_sock *t, struct pbuf *p)
 {
     struct pbuf *tail = t->rx_tail;
@@ -132,8 +132,8 @@ static void consume(struct tcp_sock *t, u32_t n)
     }
 }
 
-/* Copies up to m->it->count bytes of the queue, from off on; without discard they stay in it. Returns
- * what was copied, -EFAULT if the first byte could not be. */
+/* Copies up to m->it->count bytes of the queue, from off on; without discard they stay in it.
+ * Returns what was copied, -EFAULT if the first byte could not be. */
 static ssize_t copy_out(struct tcp_sock *t, struct sock_msg *m, u32_t off, bool discard)
 {
     ssize_t done = 0;
@@ -250,7 +250,8 @@ ssize_t tcp_sock_recvmsg(struct socket *s, struct sock_msg *m)
         uint64_t deadline = socket_deadline(s->rcvtimeo, m->flags, s);
         if (deadline == 0)
             return -EAGAIN;
-        int r = wait_event(&s->file.waitq, EPOLLOUT | EPOLLERR, deadline, t->state != TS_CONNECTING);
+        int r =
+            wait_event(&s->file.waitq, EPOLLOUT | EPOLLERR, deadline, t->state != TS_CONNECTING);
         if (r < 0)
             return r == -ETIMEDOUT ? -EAGAIN : r;
     }
@@ -405,7 +406,8 @@ static ssize_t send_data(struct tcp_sock *t, struct sock_msg *m)
             return done > 0 ? done : gone;
         }
         bool last = m->it->count == 0;
-        if (unlikely(tcp_write_pbuf(t->pcb, p, last && !more ? 0 : TCP_WRITE_FLAG_MORE) != ERR_OK)) {
+        if (unlikely(tcp_write_pbuf(t->pcb, p, last && !more ? 0 : TCP_WRITE_FLAG_MORE) !=
+                     ERR_OK)) {
             pbuf_free(p);
             return done > 0 ? done : -ENOBUFS;
         }
@@ -425,7 +427,8 @@ ssize_t tcp_sock_sendmsg(struct socket *s, struct sock_msg *m)
         uint64_t deadline = socket_deadline(s->sndtimeo, m->flags, s);
         if (deadline == 0)
             return -EAGAIN;
-        int w = wait_event(&s->file.waitq, EPOLLOUT | EPOLLERR, deadline, t->state != TS_CONNECTING);
+        int w =
+            wait_event(&s->file.waitq, EPOLLOUT | EPOLLERR, deadline, t->state != TS_CONNECTING);
         if (w < 0)
             return w == -ETIMEDOUT ? -EAGAIN : w;
     }

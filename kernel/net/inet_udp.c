@@ -123,7 +123,8 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
         p = d->corked;
         d->corked = NULL;
     }
-    if (unlikely(d->in.opt.mtu_discover == IP_PMTUDISC_DO || d->in.opt.mtu_discover == IP_PMTUDISC_PROBE) &&
+    if (unlikely(d->in.opt.mtu_discover == IP_PMTUDISC_DO ||
+                 d->in.opt.mtu_discover == IP_PMTUDISC_PROBE) &&
         p->tot_len + 8u + (IP_IS_V6_VAL(to.ip) ? 40u : 20u) > to.netif->mtu)
         r = -EMSGSIZE;
     else

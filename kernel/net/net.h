@@ -1,7 +1,7 @@
 /*
  * What the parts of net/ that know lwIP share: the stack's heartbeat, its interfaces and counters.
- * The stack runs wherever kernel code runs: in a socket call, in a NIC's poller, in a timer. None of
- * its functions sleeps; none may be called while a copy to or from the application is under way
+ * The stack runs wherever kernel code runs: in a socket call, in a NIC's poller, in a timer. None
+ * of its functions sleeps; none may be called while a copy to or from the application is under way
  * in the middle of changing its state (such a copy may sleep, and others then run the stack).
  */
 #pragma once

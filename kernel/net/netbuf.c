@@ -6,8 +6,8 @@
 #include "mm/frame.h"
 #include "mm/layout.h"
 
-#define CHUNK_ORDER 3           /* 32 KiB: 16 blocks */
-#define SHARE       8           /* of the machine's memory, at most one part in so many */
+#define CHUNK_ORDER 3 /* 32 KiB: 16 blocks */
+#define SHARE       8 /* of the machine's memory, at most one part in so many */
 #define MIN_BLOCKS  512u
 #define MAX_BLOCKS  (64u * 1024)
 

@@ -17,18 +17,19 @@
 
 struct netbuf {
     _Alignas(8) uint8_t owner[40]; /* whoever holds it; lwIP: struct pbuf_custom */
-    struct netbuf *next;  /* the rest of the packet; or a queue's or the free list's next */
-    uint16_t data;        /* offset of the packet's first byte from the start of the block */
-    uint16_t len;         /* bytes of the packet here */
-    uint16_t l3;          /* offset of the IP header, set by the Ethernet input */
-    uint8_t flags;        /* NETBUF_* */
-    uint8_t nbufs;        /* of the packet, in its first block */
-    uint32_t total;       /* bytes of the packet, in its first block */
-    uint32_t port;        /* UDP source port, set by the socket that queues it */
+    struct netbuf *next; /* the rest of the packet; or a queue's or the free list's next */
+    uint16_t data;       /* offset of the packet's first byte from the start of the block */
+    uint16_t len;        /* bytes of the packet here */
+    uint16_t l3;         /* offset of the IP header, set by the Ethernet input */
+    uint8_t flags;       /* NETBUF_* */
+    uint8_t nbufs;       /* of the packet, in its first block */
+    uint32_t total;      /* bytes of the packet, in its first block */
+    uint32_t port;       /* UDP source port, set by the socket that queues it */
 };
 _Static_assert(sizeof(struct netbuf) == NETBUF_HEAD, "one cache line");
 
-#define NETBUF_CSUM_OK 1u /* the device has verified the TCP or UDP checksum, or it was never on a wire */
+#define NETBUF_CSUM_OK                                                                             \
+    1u /* the device has verified the TCP or UDP checksum, or it was never on a wire */
 
 struct netbuf_stats {
     uint64_t blocks;  /* made so far */

@@ -87,7 +87,7 @@ void net_flush_slow(void)
         ;
     if (net_tx_queued) {
         net_tx_queued = false;
-        list_for_each(d, &netdev_list, struct netdev, link) {
+        list_for_each (d, &netdev_list, struct netdev, link) {
             d->ops->kick(d, 0);
         }
     }
@@ -126,7 +126,7 @@ static int net_init(void)
     net_lo->mtu = LO_MTU;
     net_lo->mtu6 = LO_MTU;
     NETIF_SET_CHECKSUM_CTRL(net_lo, NETIF_CHECKSUM_DISABLE_ALL);
-    list_for_each(d, &netdev_list, struct netdev, link) {
+    list_for_each (d, &netdev_list, struct netdev, link) {
         int r = ethif_attach(d);
         if (r < 0)
             kprintf("net: %s: cannot be used (%d)\n", d->name, r);

@@ -14,7 +14,7 @@ void netdev_register(struct netdev *d)
 
 struct netdev *netdev_find(const char *name)
 {
-    list_for_each(d, &netdev_list, struct netdev, link) {
+    list_for_each (d, &netdev_list, struct netdev, link) {
         if (name == NULL || strcmp(d->name, name) == 0)
             return d;
     }

@@ -19,15 +19,15 @@
 #include "sched/thread.h"
 
 /* features: what the device does for us, both ways */
-#define NETDEV_TX_CSUM 1u  /* completes a TCP or UDP checksum */
-#define NETDEV_TX_TSO4 2u  /* cuts TCP packets of up to 64 KiB into segments */
+#define NETDEV_TX_CSUM 1u /* completes a TCP or UDP checksum */
+#define NETDEV_TX_TSO4 2u /* cuts TCP packets of up to 64 KiB into segments */
 #define NETDEV_TX_TSO6 4u
 #define NETDEV_RX_CSUM 8u  /* tells of packets with a verified checksum */
 #define NETDEV_RX_LRO  16u /* hands over TCP packets merged up to 64 KiB */
 
 /* Bytes before the first piece of a packet that must be the driver's to write. */
-#define NETDEV_HEADROOM   12u
-#define NETDEV_MAX_FRAGS  24u
+#define NETDEV_HEADROOM  12u
+#define NETDEV_MAX_FRAGS 24u
 
 struct netdev_frag {
     const void *data; /* direct-map memory */
@@ -86,7 +86,7 @@ struct netdev {
     /* The user's. */
     void *user;
     void (*tx_done)(struct netdev *d, void *cookie);
-    void (*interrupt)(struct netdev *d);      /* packets came in while armed */
+    void (*interrupt)(struct netdev *d); /* packets came in while armed */
     void (*link_changed)(struct netdev *d);
 };
 

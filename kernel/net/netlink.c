@@ -1,9 +1,9 @@
 /*
- * AF_NETLINK, family NETLINK_ROUTE: what getifaddrs(), getaddrinfo(), if_nameindex() and name servers
- * ask for: dumps and single answers of links, addresses, routes and neighbours (rtnetlink(7)).
- * Requests that change something are refused: the command line configures the network. Groups
- * may be joined. A request is answered at once, into the socket's queue; so nothing here waits but
- * a reader. Called by the socket layer.
+ * AF_NETLINK, family NETLINK_ROUTE: what getifaddrs(), getaddrinfo(), if_nameindex() and name
+ * servers ask for: dumps and single answers of links, addresses, routes and neighbours
+ * (rtnetlink(7)). Requests that change something are refused: the command line configures the
+ * network. Groups may be joined. A request is answered at once, into the socket's queue; so nothing
+ * here waits but a reader. Called by the socket layer.
  */
 #include "net/net.h"
 #include "net/inet.h"
@@ -52,8 +52,8 @@ static struct netlink_sock *nl_of(struct socket *s)
 struct answer {
     struct netlink_sock *to;
     const struct nlmsghdr *request;
-    struct nl_datagram *d;  /* being filled */
-    struct nlmsghdr *msg;   /* the message being built */
+    struct nl_datagram *d; /* being filled */
+    struct nlmsghdr *msg;  /* the message being built */
     bool dump;
     int error;
     struct list done;
@@ -437,7 +437,7 @@ static void handle(struct netlink_sock *n, const uint8_t *buf, size_t len)
             put_error(&a, e);
         answer_flush(&a);
         kfree(a.d);
-        list_for_each_safe(d, &a.done, struct nl_datagram, link) {
+        list_for_each_safe (d, &a.done, struct nl_datagram, link) {
             list_remove(&d->link);
             if (n->queued + d->len > QUEUE_MAX) {
                 kfree(d);
@@ -613,7 +613,7 @@ static uint32_t nl_poll(struct socket *s)
 static void nl_release(struct socket *s)
 {
     struct netlink_sock *n = nl_of(s);
-    list_for_each_safe(d, &n->queue, struct nl_datagram, link) {
+    list_for_each_safe (d, &n->queue, struct nl_datagram, link) {
         kfree(d);
     }
     kfree(n);

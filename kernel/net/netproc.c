@@ -30,11 +30,12 @@ static void show_dev(struct text_buf *out)
         struct netdev_stats s = d != NULL ? d->stats : (struct netdev_stats){0};
         char name[16];
         net_ifname(n, name);
-        text_printf(out,
-                    "%6s: %7lu %7lu %4lu %4lu    0     0          0         0 %8lu %7lu    0 %4lu    "
-                    "0     0       0          0\n",
-                    name, s.rx_bytes, s.rx_packets, s.rx_bad, s.rx_no_buffer, s.tx_bytes,
-                    s.tx_packets, s.tx_full);
+        text_printf(
+            out,
+            "%6s: %7lu %7lu %4lu %4lu    0     0          0         0 %8lu %7lu    0 %4lu    "
+            "0     0       0          0\n",
+            name, s.rx_bytes, s.rx_packets, s.rx_bad, s.rx_no_buffer, s.tx_bytes, s.tx_packets,
+            s.tx_full);
     }
 }
 
@@ -72,13 +73,15 @@ static void show_route(struct text_buf *out)
         net_ifname(n, name);
         if (gw != 0)
             text_printf(out, "%s\t%08X\t%08X\t0003\t0\t0\t0\t%08X\t0\t0\t0\n", name, 0, gw, 0);
-        text_printf(out, "%s\t%08X\t%08X\t0001\t0\t0\t0\t%08X\t0\t0\t0\n", name, ip & mask, 0, mask);
+        text_printf(out, "%s\t%08X\t%08X\t0001\t0\t0\t0\t%08X\t0\t0\t0\n", name, ip & mask, 0,
+                    mask);
     }
 }
 
 static void show_arp(struct text_buf *out)
 {
-    text_puts(out, "IP address       HW type     Flags       HW address            Mask     Device\n");
+    text_puts(out,
+              "IP address       HW type     Flags       HW address            Mask     Device\n");
     for (size_t i = 0; i < ARP_TABLE_SIZE; i++) {
         ip4_addr_t *ip;
         struct netif *n;
@@ -88,7 +91,8 @@ static void show_arp(struct text_buf *out)
             continue;
         net_ifname(n, name);
         ip4addr_ntoa_r(ip, text, sizeof(text));
-        text_printf(out, "%-16s 0x1         0x2         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n",
+        text_printf(out,
+                    "%-16s 0x1         0x2         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n",
                     text, mac->addr[0], mac->addr[1], mac->addr[2], mac->addr[3], mac->addr[4],
                     mac->addr[5], name);
     }
@@ -116,8 +120,8 @@ static void put_socket(struct text_buf *out, unsigned line, const ip_addr_t *loc
     put_addr(out, local, lport, v6);
     text_puts(out, " ");
     put_addr(out, remote, rport, v6);
-    text_printf(out, " %02X %08X:%08X 00:00000000 00000000     0        0 %lu 1 0 0\n", state, txq, rxq,
-                inode);
+    text_printf(out, " %02X %08X:%08X 00:00000000 00000000     0        0 %lu 1 0 0\n", state, txq,
+                rxq, inode);
 }
 
 static unsigned linux_state(enum tcp_state s)
@@ -135,10 +139,11 @@ static void show_tcp_family(struct text_buf *out, bool v6)
 {
     static const ip_addr_t any;
     unsigned line = 0;
-    text_puts(out, v6 ? "  sl  local_address                         remote_address                  "
-                        "      st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-                      : "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt "
-                        "  uid  timeout inode\n");
+    text_puts(out,
+              v6 ? "  sl  local_address                         remote_address                  "
+                   "      st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+                 : "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt "
+                   "  uid  timeout inode\n");
     for (struct tcp_pcb_listen *l = tcp_listen_pcbs.listen_pcbs; l != NULL; l = l->next) {
         struct tcp_sock *t = l->callback_arg;
         if ((t != NULL ? t->in.sock.family == AF_INET6 : !IP_IS_V4_VAL(l->local_ip)) != v6)
@@ -174,11 +179,12 @@ static void show_tcp6(struct text_buf *out)
 static void show_udp_family(struct text_buf *out, bool v6)
 {
     unsigned line = 0;
-    text_puts(out, v6 ? "  sl  local_address                         remote_address                  "
-                        "      st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref "
-                        "pointer drops\n"
-                      : "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
-                        "retrnsmt   uid  timeout inode ref pointer drops\n");
+    text_puts(out,
+              v6 ? "  sl  local_address                         remote_address                  "
+                   "      st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref "
+                   "pointer drops\n"
+                 : "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
+                   "retrnsmt   uid  timeout inode ref pointer drops\n");
     for (struct udp_pcb *u = udp_pcbs; u != NULL; u = u->next) {
         struct dgram_sock *d = u->recv_arg;
         if (d == NULL || (void *)d->udp != (void *)u || (d->in.sock.family == AF_INET6) != v6)
@@ -209,17 +215,17 @@ static void show_snmp(struct text_buf *out)
     const struct stats_ *s = &lwip_stats;
     u32_t ip_errors = s->ip.chkerr + s->ip.lenerr + s->ip.err;
     u32_t established = tcp_pcb_count - tcp_tw_count;
-    text_puts(out,
-              "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
-              "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes "
-              "ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n");
-    text_printf(out, "Ip: 2 64 %u %u 0 0 %u %u %u %u %lu %u %u %u 0 %u 0 0 %u\n", s->ip.recv, ip_errors,
-                s->ip.proterr, s->ip.memerr, s->ip.recv - s->ip.drop, s->ip.xmit,
+    text_puts(out, "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
+                   "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes "
+                   "ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n");
+    text_printf(out, "Ip: 2 64 %u %u 0 0 %u %u %u %u %lu %u %u %u 0 %u 0 0 %u\n", s->ip.recv,
+                ip_errors, s->ip.proterr, s->ip.memerr, s->ip.recv - s->ip.drop, s->ip.xmit,
                 net_stats.tx_refused, s->ip.rterr, s->ip_frag.drop, s->ip_frag.recv,
                 s->ip_frag.memerr + s->ip_frag.err, s->ip_frag.xmit);
     text_puts(out, "Icmp: InMsgs InErrors InCsumErrors OutMsgs OutErrors\n");
-    text_printf(out, "Icmp: %u %u %u %u %u\n", s->icmp.recv, s->icmp.drop + s->icmp.lenerr + s->icmp.err,
-                s->icmp.chkerr, s->icmp.xmit, s->icmp.memerr);
+    text_printf(out, "Icmp: %u %u %u %u %u\n", s->icmp.recv,
+                s->icmp.drop + s->icmp.lenerr + s->icmp.err, s->icmp.chkerr, s->icmp.xmit,
+                s->icmp.memerr);
     text_puts(out, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn CurrEstab InSegs OutSegs InErrs "
                    "InCsumErrors\n");
     text_printf(out, "Tcp: 1 300 120000 -1 %u %u %u %u %u\n", established, s->tcp.recv, s->tcp.xmit,
@@ -238,26 +244,28 @@ static void show_wherry(struct text_buf *out)
     const struct {
         const char *name;
         const struct stats_proto *p;
-    } protos[] = {{"arp", &s->etharp}, {"ip", &s->ip},     {"ip_frag", &s->ip_frag},
-                  {"icmp", &s->icmp},  {"udp", &s->udp},   {"tcp", &s->tcp},
+    } protos[] = {{"arp", &s->etharp}, {"ip", &s->ip},       {"ip_frag", &s->ip_frag},
+                  {"icmp", &s->icmp},  {"udp", &s->udp},     {"tcp", &s->tcp},
                   {"ip6", &s->ip6},    {"icmp6", &s->icmp6}, {"ip6_frag", &s->ip6_frag},
                   {"nd6", &s->nd6}};
     for (unsigned i = 0; i < ARRAY_SIZE(protos); i++) {
         const struct stats_proto *p = protos[i].p;
-        text_printf(out,
-                    "%s recv %u xmit %u drop %u bad_checksum %u bad_length %u no_memory %u no_route "
-                    "%u bad_protocol %u bad_option %u error %u\n",
-                    protos[i].name, p->recv, p->xmit, p->drop, p->chkerr, p->lenerr, p->memerr,
-                    p->rterr, p->proterr, p->opterr, p->err);
+        text_printf(
+            out,
+            "%s recv %u xmit %u drop %u bad_checksum %u bad_length %u no_memory %u no_route "
+            "%u bad_protocol %u bad_option %u error %u\n",
+            protos[i].name, p->recv, p->xmit, p->drop, p->chkerr, p->lenerr, p->memerr, p->rterr,
+            p->proterr, p->opterr, p->err);
     }
-    text_printf(out,
-                "ethernet short %lu other_host %lu unknown_type %lu\nsocket full %lu no_memory %lu "
-                "accept_overflow %lu\nmemory failed %lu\nnetbuf blocks %lu in_use %lu limit %lu refused "
-                "%lu\ntcp_pcbs %u time_wait %u\n",
-                net_stats.rx_short, net_stats.rx_other_host, net_stats.rx_unknown,
-                net_stats.sock_full, net_stats.sock_no_memory, net_stats.accept_overflow,
-                net_mem_stats.failed, netbuf_stats.blocks, netbuf_stats.in_use, netbuf_limit,
-                netbuf_stats.refused, tcp_pcb_count, tcp_tw_count);
+    text_printf(
+        out,
+        "ethernet short %lu other_host %lu unknown_type %lu\nsocket full %lu no_memory %lu "
+        "accept_overflow %lu\nmemory failed %lu\nnetbuf blocks %lu in_use %lu limit %lu refused "
+        "%lu\ntcp_pcbs %u time_wait %u\n",
+        net_stats.rx_short, net_stats.rx_other_host, net_stats.rx_unknown, net_stats.sock_full,
+        net_stats.sock_no_memory, net_stats.accept_overflow, net_mem_stats.failed,
+        netbuf_stats.blocks, netbuf_stats.in_use, netbuf_limit, netbuf_stats.refused, tcp_pcb_count,
+        tcp_tw_count);
     NETIF_FOREACH(n)
     {
         struct netdev *d = net_netdev(n);

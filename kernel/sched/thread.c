@@ -229,7 +229,7 @@ static bool block_switched(struct thread *self, uint64_t deadline)
 bool thread_block(uint64_t deadline)
 {
     struct thread *self = current();
-    bool halted = false;
+    uint64_t woken_at = 0; /* after the last halt; 0: there was none */
     bool in_time = true;
 
     if (self->state != THREAD_DEAD)
@@ -256,12 +256,12 @@ bool thread_block(uint64_t deadline)
         tsc_calibrate();
         clockevent_request(MIN(next, deadline));
         irq_wait();
-        halted = true;
-        self->switched_in_ns += clock_mono_ns() - now; /* idle time is nobody's */
+        woken_at = clock_mono_ns();
+        self->switched_in_ns += woken_at - now; /* idle time is nobody's */
     }
     /* The application runs on: it must not run for ever with the next interrupt far away. */
-    if (halted)
-        clockevent_request(clock_mono_ns() + TICK_NS);
+    if (woken_at)
+        clockevent_request(woken_at + TICK_NS);
     return in_time;
 }
 

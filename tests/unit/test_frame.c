@@ -1,7 +1,7 @@
 // unit: kernel/mm/frame.h
 /*
- * The buddy allocator against a map of owners: no frame has two, blocks are aligned to their size in
- * physical memory, everything coalesces again, counts are right, whatever the order of calls.
+ * The buddy allocator against a map of owners: no frame has two, blocks are aligned to their size
+ * in physical memory, everything coalesces again, counts are right, whatever the order of calls.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,6 +63,14 @@ static void check_lists(void)
         struct frame_range *r = &ranges[i];
         uint64_t n = 0;
 
+        /* Never used: on no list yet, sorted, apart. */
+        for (unsigned k = 0; k < FRESH_MAX; k++) {
+            const struct fresh *f = &r->fresh[k];
+            assert_true(f->start <= f->end);
+            if (k && f->start < f->end)
+                assert_true(f[-1].end > f[-1].start && f[-1].end <= f->start);
+            n += (f->end - f->start) >> PAGE_SHIFT;
+        }
         for (unsigned o = 0; o <= FRAME_MAX_ORDER; o++) {
             assert_int_equal(r->nonempty >> o & 1, r->heads[o].next != &r->heads[o]);
             for (struct free_block *b = r->heads[o].next; b != &r->heads[o]; b = b->next) {
@@ -121,7 +129,8 @@ static void random_operations(void **state)
                 phys_t at = p + f * PAGE_SIZE;
                 size_t i = at >= SECOND ? FRAMES + (at - SECOND) / PAGE_SIZE
                                         : (at - PHYS_START) / PAGE_SIZE;
-                assert_true((at >= PHYS_START && at < PHYS_END) || (at >= SECOND && at < SECOND_END));
+                assert_true((at >= PHYS_START && at < PHYS_END) ||
+                            (at >= SECOND && at < SECOND_END));
                 assert_int_equal(owned[i], 0);
                 owned[i] = 1;
             }
@@ -144,7 +153,7 @@ static void random_operations(void **state)
             }
             if (b->split)
                 for (uint64_t f = 0; f < 1ul << b->order; f++)
-                    frame_put(b->p + (f ^ (below(2) ? (1ul << b->order) - 1 : 0)) * 0 + f * PAGE_SIZE);
+                    frame_put(b->p + f * PAGE_SIZE);
             else
                 frame_put(b->p);
             if (!b->split && --b->refs)
@@ -178,7 +187,8 @@ static void random_operations(void **state)
     uint64_t large = 1;
     while (frame_alloc_from(0, FRAME_MAX_ORDER))
         large++;
-    assert_int_equal(large, (ALIGN_DOWN(PHYS_END, 4 * MiB) - ALIGN_UP(PHYS_START, 4 * MiB)) / (4 * MiB));
+    assert_int_equal(large,
+                     (ALIGN_DOWN(PHYS_END, 4 * MiB) - ALIGN_UP(PHYS_START, 4 * MiB)) / (4 * MiB));
 }
 
 static void exhaustion(void **state)
@@ -231,6 +241,25 @@ static void reclaiming(void **state)
     assert_true(reclaims >= 5);
 }
 
+/* More stretches than are remembered as fresh, in no order. */
+static void scattered(void **state)
+{
+    static const unsigned order[] = {5, 1, 9, 3, 0, 7, 2, 8, 4, 6};
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
+        phys_t at = PHYS_START + order[i] * 700 * PAGE_SIZE;
+        frame_release_area(at, at + 650 * PAGE_SIZE);
+        check_lists();
+    }
+    assert_int_equal(frame_stats().total, 6500);
+    while (frame_alloc(below(2) ? 0 : below(4)))
+        check_lists();
+    while (frame_alloc(0))
+        n++;
+    assert_int_equal(frame_stats().free, 0);
+}
+
 /* Memory that was in use before there was an allocator. */
 static void adoption(void **state)
 {
@@ -264,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_operations, set_up, tear_down),
         cmocka_unit_test_setup_teardown(exhaustion, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reclaiming, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(scattered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(adoption, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_ranges, set_up, tear_down),
     };

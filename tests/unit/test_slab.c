@@ -44,7 +44,7 @@ static int set_up(void **state)
 
 static void whole(const struct object *o)
 {
-    for (size_t i = 0; i < o->size; i += o->size > 4096 ? 61 : 1)
+    for (size_t i = 0; i<o->size; i += o->size> 4096 ? 61 : 1)
         assert_int_equal(o->p[i], o->fill);
     if (o->size)
         assert_int_equal(o->p[o->size - 1], o->fill);

@@ -14,6 +14,7 @@ u32_t net_tcp_isn(const ip_addr_t *local_ip, u16_t local_port, const ip_addr_t *
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port)                            \
     net_tcp_isn(local_ip, local_port, remote_ip, remote_port)
 
-/* An ICMP or ICMPv6 error message, p->payload at its header; p stays the caller's (net/inet_icmp.c). */
+/* An ICMP or ICMPv6 error message, p->payload at its header; p stays the caller's
+ * (net/inet_icmp.c). */
 void net_icmp_error(struct pbuf *p, struct netif *netif);
 #define LWIP_HOOK_ICMP_ERROR(p, netif) net_icmp_error(p, netif)

@@ -24,14 +24,16 @@ __attribute__((noinline)) static bool sse_round(unsigned char seed, long loops, 
         memset(in[i], seed + i, 16);
     __asm__ volatile(
         "movdqa (%0), %%xmm0; movdqa 16(%0), %%xmm1; movdqa 32(%0), %%xmm2; movdqa 48(%0), %%xmm3\n"
-        "movdqa 64(%0), %%xmm4; movdqa 80(%0), %%xmm5; movdqa 96(%0), %%xmm6; movdqa 112(%0), %%xmm7\n"
+        "movdqa 64(%0), %%xmm4; movdqa 80(%0), %%xmm5; movdqa 96(%0), %%xmm6; movdqa 112(%0), "
+        "%%xmm7\n"
         "movdqa 128(%0), %%xmm8; movdqa 144(%0), %%xmm9; movdqa 160(%0), %%xmm10\n"
         "movdqa 176(%0), %%xmm11; movdqa 192(%0), %%xmm12; movdqa 208(%0), %%xmm13\n"
         "movdqa 224(%0), %%xmm14; movdqa 240(%0), %%xmm15\n"
         "1: test %3, %3; jz 2f; mov $24, %%eax; syscall\n"
         "2: dec %2; jnz 1b\n"
         "movdqa %%xmm0, (%1); movdqa %%xmm1, 16(%1); movdqa %%xmm2, 32(%1); movdqa %%xmm3, 48(%1)\n"
-        "movdqa %%xmm4, 64(%1); movdqa %%xmm5, 80(%1); movdqa %%xmm6, 96(%1); movdqa %%xmm7, 112(%1)\n"
+        "movdqa %%xmm4, 64(%1); movdqa %%xmm5, 80(%1); movdqa %%xmm6, 96(%1); movdqa %%xmm7, "
+        "112(%1)\n"
         "movdqa %%xmm8, 128(%1); movdqa %%xmm9, 144(%1); movdqa %%xmm10, 160(%1)\n"
         "movdqa %%xmm11, 176(%1); movdqa %%xmm12, 192(%1); movdqa %%xmm13, 208(%1)\n"
         "movdqa %%xmm14, 224(%1); movdqa %%xmm15, 240(%1)\n"
@@ -75,7 +77,8 @@ static void *work(void *arg)
     w->good = fegetround() == FE_TONEAREST; /* inherited from the creator */
     fesetround(mode);
     for (; !stop; w->rounds++) {
-        w->good = w->good && sse_round(w->seed, w->yield ? 20 : 200000, w->yield) && fegetround() == mode;
+        w->good =
+            w->good && sse_round(w->seed, w->yield ? 20 : 200000, w->yield) && fegetround() == mode;
         if (have_avx())
             w->good = w->good && avx_round(w->seed, 200000);
         y = x * 3.0;
@@ -86,7 +89,8 @@ static void *work(void *arg)
 
 static void preemption(void)
 {
-    struct worker w[4] = {{.seed = 10}, {.seed = 60}, {.seed = 90, .yield = true}, {.seed = 140, .yield = true}};
+    struct worker w[4] = {
+        {.seed = 10}, {.seed = 60}, {.seed = 90, .yield = true}, {.seed = 140, .yield = true}};
     pthread_t t[4];
 
     for (int i = 0; i < 4; i++)
@@ -112,8 +116,8 @@ static void clobber(int sig, siginfo_t *info, void *uc)
     sse_round(200, 10, false);
     if (have_avx())
         avx_round(200, 10);
-    __asm__ volatile("fld1; fldpi; fldz" ::: "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)",
-                     "st(6)", "st(7)");
+    __asm__ volatile("fld1; fldpi; fldz" ::
+                         : "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");
 }
 
 static void handlers(void)

@@ -92,7 +92,8 @@ static void waiting(void)
 static void waking(void)
 {
     pthread_t t[6];
-    struct waiter w[6] = {{&word, 1}, {&word, 2}, {&word, 4}, {&word, ~0u}, {&word, ~0u}, {&word, ~0u}};
+    struct waiter w[6] = {{&word, 1},   {&word, 2},   {&word, 4},
+                          {&word, ~0u}, {&word, ~0u}, {&word, ~0u}};
 
     start(t, w, 6);
     OK(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 10, NULL, NULL, 8) == 3); /* those of all bits */
@@ -109,7 +110,8 @@ static void waking(void)
 static void requeueing(void)
 {
     pthread_t t[6];
-    struct waiter w[6] = {{&word, ~0u}, {&word, ~0u}, {&word, ~0u}, {&word, ~0u}, {&word, ~0u}, {&word, ~0u}};
+    struct waiter w[6] = {{&word, ~0u}, {&word, ~0u}, {&word, ~0u},
+                          {&word, ~0u}, {&word, ~0u}, {&word, ~0u}};
 
     start(t, w, 6);
     FAILS(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &word2, 7), EAGAIN);
@@ -138,14 +140,17 @@ static void wake_ops(void)
     OK(word2 == 5);
     join(t, 2);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
-             FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_GT, 100)) == 0 && word2 == 1);
+             FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_GT, 100)) == 0 &&
+       word2 == 1);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
              FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 4, FUTEX_OP_CMP_LT, 100)) == 0 &&
        word2 == 17);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
-             FUTEX_OP(FUTEX_OP_SET, (-1 & 0xfff), FUTEX_OP_CMP_NE, 100)) == 0 && word2 == 0xffffffff);
+             FUTEX_OP(FUTEX_OP_SET, (-1 & 0xfff), FUTEX_OP_CMP_NE, 100)) == 0 &&
+       word2 == 0xffffffff);
     OK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2,
-             FUTEX_OP(FUTEX_OP_XOR, 1, FUTEX_OP_CMP_GE, 0)) == 0 && word2 == 0xfffffffe);
+             FUTEX_OP(FUTEX_OP_XOR, 1, FUTEX_OP_CMP_GE, 0)) == 0 &&
+       word2 == 0xfffffffe);
     word2 = 0;
 }
 

@@ -161,11 +161,13 @@ static void large(void)
     for (size_t i = 0; i < n; i += PAGE)
         *(size_t *)(p + i) = i;
     OK(mprotect(p + HUGE + PAGE, PAGE, PROT_READ) == 0);
-    OK(writes(p + HUGE + PAGE) == SIGSEGV && writes(p + HUGE) == 0 && writes(p + HUGE + 2 * PAGE) == 0);
+    OK(writes(p + HUGE + PAGE) == SIGSEGV && writes(p + HUGE) == 0 &&
+       writes(p + HUGE + 2 * PAGE) == 0);
     OK(munmap(p + 3 * HUGE + 5 * PAGE, HUGE) == 0);
     OK(reads(p + 3 * HUGE + 5 * PAGE) == SIGSEGV && reads(p + 4 * HUGE + 4 * PAGE) == SIGSEGV);
     for (size_t i = 0; i < n; i += PAGE)
-        if ((i < 3 * HUGE + 5 * PAGE || i >= 4 * HUGE + 5 * PAGE) && i != HUGE && i != HUGE + 2 * PAGE)
+        if ((i < 3 * HUGE + 5 * PAGE || i >= 4 * HUGE + 5 * PAGE) && i != HUGE &&
+            i != HUGE + 2 * PAGE)
             good = good && *(size_t *)(p + i) == i;
     OK(good);
     OK(madvise(p + 6 * HUGE + PAGE, 3 * PAGE, MADV_DONTNEED) == 0);
@@ -333,8 +335,8 @@ static unsigned char model_byte[ARENA], model_prot[ARENA];
 
 static int pick_prot(void)
 {
-    static const int prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
-                                PROT_READ | PROT_WRITE};
+    static const int prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
+                                PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE};
     return prots[below(5)];
 }
 

@@ -82,7 +82,9 @@ static void basics(void)
 static void ordered(int sig, siginfo_t *info, void *uc)
 {
     (void)uc;
-    order[order_n++] = sig >= SIGRTMIN ? (char)('0' + info->si_value.sival_int) : sig == SIGUSR1 ? 'u' : 'v';
+    order[order_n++] = sig >= SIGRTMIN  ? (char)('0' + info->si_value.sival_int)
+                       : sig == SIGUSR1 ? 'u'
+                                        : 'v';
 }
 
 static void realtime(void)
@@ -261,8 +263,9 @@ static void tick(int sig)
 {
     (void)sig;
     ticks++;
-    __asm__ volatile("" ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
-                     "r12", "r13", "r14", "r15", "memory");
+    __asm__ volatile("" ::
+                         : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
+                           "r12", "r13", "r14", "r15", "memory");
 }
 
 static void registers(void)

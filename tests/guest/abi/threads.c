@@ -299,7 +299,8 @@ static void lives(void)
     OK(good && local == 5 && destroyed == 10 * N + N * (N - 1) / 2);
     pthread_create(&t[0], NULL, sleeps_for_ever, NULL);
     usleep(10000);
-    OK(pthread_cancel(t[0]) == 0 && pthread_join(t[0], &r) == 0 && r == PTHREAD_CANCELED && cleaned == 1);
+    OK(pthread_cancel(t[0]) == 0 && pthread_join(t[0], &r) == 0 && r == PTHREAD_CANCELED &&
+       cleaned == 1);
     for (int round = 0; round < 10; round++) {
         for (long i = 0; i < 64; i++)
             good = good && pthread_create(&t[i], NULL, quick, (void *)i) == 0;

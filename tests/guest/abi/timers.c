@@ -26,10 +26,10 @@ static uint64_t read_clock(clockid_t c)
 
 static void clocks(void)
 {
-    static const clockid_t all[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
-                                    CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
-                                    CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,
-                                    CLOCK_TAI};
+    static const clockid_t all[] = {
+        CLOCK_REALTIME,          CLOCK_MONOTONIC,     CLOCK_PROCESS_CPUTIME_ID,
+        CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+        CLOCK_MONOTONIC_COARSE,  CLOCK_BOOTTIME,      CLOCK_TAI};
     struct timespec res, t;
     struct timeval tv;
     bool good = true;
@@ -59,14 +59,16 @@ static void clocks(void)
     /* CPU time passes while working, not while sleeping */
     a = read_clock(CLOCK_PROCESS_CPUTIME_ID), b = read_clock(CLOCK_THREAD_CPUTIME_ID);
     usleep(100000);
-    OK(read_clock(CLOCK_PROCESS_CPUTIME_ID) - a < 50 * MS && read_clock(CLOCK_THREAD_CPUTIME_ID) - b < 50 * MS);
+    OK(read_clock(CLOCK_PROCESS_CPUTIME_ID) - a < 50 * MS &&
+       read_clock(CLOCK_THREAD_CPUTIME_ID) - b < 50 * MS);
     a = read_clock(CLOCK_THREAD_CPUTIME_ID);
     for (uint64_t end = now_ns() + 50 * MS; now_ns() < end;)
         ;
     OK(read_clock(CLOCK_THREAD_CPUTIME_ID) - a >= 5 * MS);
     struct rusage ru;
     struct tms tms;
-    OK(getrusage(RUSAGE_SELF, &ru) == 0 && ru.ru_utime.tv_sec * 1000000 + ru.ru_utime.tv_usec > 5000);
+    OK(getrusage(RUSAGE_SELF, &ru) == 0 &&
+       ru.ru_utime.tv_sec * 1000000 + ru.ru_utime.tv_usec > 5000);
     OK(times(&tms) != (clock_t)-1 && clock() != (clock_t)-1);
     clockid_t cpu;
     OK(clock_getcpuclockid(0, &cpu) == 0 && read_clock(cpu) > 0);
