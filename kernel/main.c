@@ -46,6 +46,14 @@ CMDLINE("wherry.time", set_told_time);
  * nearer the truth, unless the machine was started long after, or is to live in another time. */
 #define RTC_ERROR_NS (3 * NSEC_PER_SEC)
 
+/* QEMU starts the TSC at zero when it starts the machine; one that is old is another's. */
+static uint64_t since_start(void)
+{
+    uint64_t ms = rdtsc() / (tsc_hz() / 1000);
+
+    return ms < 5000 ? ms * NSEC_PER_MSEC : 0;
+}
+
 static void set_wall_clock(void)
 {
     uint64_t boot = kvm_wall_clock_ns();
@@ -55,7 +63,7 @@ static void set_wall_clock(void)
     } else {
         uint64_t rtc = rtc_read_epoch() * NSEC_PER_SEC;
         bool agree = told_ns + RTC_ERROR_NS > rtc && told_ns < rtc + RTC_ERROR_NS;
-        tsc_set_real((agree || !rtc) && told_ns ? told_ns : rtc);
+        tsc_set_real((agree || !rtc) && told_ns ? told_ns + since_start() : rtc);
     }
 }
 

@@ -73,6 +73,11 @@ test-redis-suite: kernel tool ## Redis's own test suite, whole (an hour)
 soak: kernel tool ## SOAK_SECONDS (3600) of load and connection churn on redis-server
 	@SOAK_SECONDS=$(SOAK_SECONDS) tests/guest/soak
 
+.PHONY: docs
+docs: ## docs/linux-abi.md, from the sources
+	@scripts/mkabi >$(B)/linux-abi.md
+	@mv $(B)/linux-abi.md docs/linux-abi.md
+
 demo: ## boot redis-server under Wherry and under Linux, and compare them (10 minutes)
 	@scripts/deps build run
 	$(SUBMAKE) kernel tool

@@ -9,6 +9,7 @@
 const char *const machine_names[] = {"microvm", "microvm-noacpi", "q35", "pc", NULL};
 const char *const compression_names[] = {"none", "gzip", "zstd", NULL};
 static const char *const accel_names[] = {"auto", "kvm", "tcg", NULL};
+static const char *const root_names[] = {"auto", "initrd", "disk", NULL};
 static const char *const vmm_names[] = {"qemu", "firecracker", "cloud-hypervisor", NULL};
 
 #define GDB_PORT 1234
@@ -131,6 +132,7 @@ enum id {
     OPT_APPEND,
     OPT_INITRD_OUT,
     OPT_COMPRESS,
+    OPT_ROOT,
     OPT_VMM_ARG,
     OPT_QUIET,
     OPT_VERBOSE,
@@ -175,6 +177,10 @@ static const struct option {
      "print the VMM's command line and the root file system, start nothing"},
     {OPT_INITRD_OUT, "initrd-out", 0, ARG, "FILE", "keep the packed root file system"},
     {OPT_COMPRESS, "compress", 0, ARG, "METHOD", "pack it as none (default), gzip or zstd"},
+    {OPT_ROOT, "root", 0, ARG, "WHERE",
+     "where the guest finds the root file system: initrd (in its memory), disk (read as\n"
+     "it is used: Wherry and QEMU only) or auto (default: disk if it would take more\n"
+     "than half of the memory)"},
     {OPT_QUIET, "quiet", 'q', NO_ARG, NULL, "print errors only"},
     {OPT_VERBOSE, "verbose", 0, NO_ARG, NULL, "print what is done and why"},
     {OPT_HELP, "help", 'h', NO_ARG, NULL, "this help"},
@@ -267,6 +273,9 @@ static void apply(struct run_options *o, const struct option *opt, const char *v
         break;
     case OPT_COMPRESS:
         o->compression = one_of(option, value, compression_names);
+        break;
+    case OPT_ROOT:
+        o->root = one_of(option, value, root_names);
         break;
     case OPT_VMM_ARG:
         words_add(&o->vmm_args, value);

@@ -9,6 +9,7 @@
 
 enum machine { MACHINE_MICROVM, MACHINE_MICROVM_NOACPI, MACHINE_Q35, MACHINE_PC };
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
+enum root_place { ROOT_AUTO, ROOT_INITRD, ROOT_DISK };
 enum compression { COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZSTD };
 
 struct volume {
@@ -35,6 +36,7 @@ struct run_options {
     enum machine machine;
     enum accel accel;
     enum compression compression;
+    enum root_place root;
     uint64_t memory_mib;
     unsigned timeout_s; /* 0: none */
     unsigned gdb_port;  /* 0: none */

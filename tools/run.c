@@ -24,10 +24,14 @@
  * copy, and its own image, page array and buffers take about 60 MiB. */
 #define WHERRY_EXTRA MIB(4)
 #define LINUX_EXTRA  MIB(64)
+/* --root auto: memory is this many times the root file system, or that is left on a disk. */
+#define ROOT_IN_MEMORY 2
+/* What the guest finds it by (kernel/drivers/virtio/blk.c): the first disk. */
+#define ROOT_DISK_WORD "wherry.root=vda"
 
-/* From the composition of the command line to the guest's first look at its clock: the monitor's
- * start and its firmware, within about 50 ms. */
-#define START_MS 100
+/* From the composition of the command line to the machine's start, about: the monitor's own time.
+ * The guest adds its firmware's. */
+#define START_MS 60
 
 /* Linux panics with more words for init than this (CONFIG_INIT_ENV_ARG_LIMIT, less its own). */
 #define LINUX_INIT_WORDS 30
@@ -38,6 +42,7 @@ struct run {
     const struct vmm *vmm;
     struct rootfs root;
     int initrd; /* descriptor of the packed archive */
+    bool on_disk; /* it is a disk, not the initrd */
     uint64_t initrd_size, unpacked_size;
     struct vm vm;
     char *program; /* of the monitor; NULL in a dry run without it */
@@ -88,9 +93,38 @@ static void pack(struct run *r)
     r->initrd_size = lseek(plain, 0, SEEK_END);
 }
 
+/* Is the root file system a disk? Only Wherry reads the archive from there. */
+static void choose_root(struct run *r)
+{
+    const struct run_options *o = &r->opt;
+
+    if (o->root == ROOT_DISK) {
+        if (r->kernel.kind != KERNEL_WHERRY)
+            die("--root disk is Wherry's own; Linux takes its root file system as an initrd");
+        if (!r->vmm->can_disk)
+            die("--root disk needs --vmm qemu");
+        if (o->compression != COMPRESS_NONE)
+            die("--root disk and --compress exclude each other: the disk is read piecewise");
+    }
+    r->on_disk = o->root == ROOT_DISK ||
+                 (o->root == ROOT_AUTO && r->kernel.kind == KERNEL_WHERRY && r->vmm->can_disk &&
+                  o->compression == COMPRESS_NONE && !r->root.native_kernel &&
+                  r->initrd_size * ROOT_IN_MEMORY > MIB(o->memory_mib));
+    if (!r->on_disk)
+        return;
+    /* A disk consists of whole sectors. */
+    r->initrd_size = (r->initrd_size + CPIO_ALIGN - 1) & ~(uint64_t)(CPIO_ALIGN - 1);
+    if (ftruncate(r->initrd, r->initrd_size) < 0)
+        die("packing the root file system: %s", strerror(errno));
+    if (o->root == ROOT_AUTO)
+        detail("the root file system is left on a disk (--root auto)");
+}
+
 /* Memory with which the guest can start; copies: of the root file system beside the packed one. */
 static uint64_t memory_needed(const struct run *r, unsigned copies)
 {
+    if (r->on_disk)
+        return WHERRY_EXTRA;
     return r->initrd_size + copies * r->unpacked_size +
            (r->kernel.kind == KERNEL_LINUX ? LINUX_EXTRA : WHERRY_EXTRA);
 }
@@ -101,12 +135,15 @@ static void check_memory(const struct run *r)
     bool copied = r->kernel.kind == KERNEL_LINUX || r->opt.compression != COMPRESS_NONE;
     uint64_t need = memory_needed(r, copied ? 1 : 0);
 
+    bool disk = r->kernel.kind == KERNEL_WHERRY && r->vmm->can_disk && !r->on_disk;
+
     if (need > MIB(r->opt.memory_mib)) {
         char *size = human_size(r->unpacked_size);
         die("the root file system (%s) does not fit into %llu MiB of memory; give the machine at "
-            "least -m %lluM",
+            "least -m %lluM%s",
             size, (unsigned long long)r->opt.memory_mib,
-            (unsigned long long)(need + MIB(1) - 1) >> 20);
+            (unsigned long long)(need + MIB(1) - 1) >> 20,
+            disk ? ", or leave it on a disk (--root disk)" : "");
     }
 }
 
@@ -162,6 +199,8 @@ static char *kernel_cmdline(struct run *r)
         sb_addf(&line, " tsc_early_khz=%u%s", tsc_khz(), is_linux ? " nr_cpus=1" : "");
     if (ip)
         add_word(&line, ip);
+    if (r->on_disk)
+        add_word(&line, ROOT_DISK_WORD);
     if (r->vmm->kernel_words)
         r->vmm->kernel_words(&r->vm, &extra);
     for (size_t i = 0; i < extra.n; i++)
@@ -264,7 +303,8 @@ static void dry_run(struct run *r)
     struct words argv = {0};
     struct strbuf config = {0}, line = {0};
 
-    r->vm.initrd = r->opt.initrd_out ? r->opt.initrd_out : "rootfs.cpio";
+    *(r->on_disk ? &r->vm.disk : &r->vm.initrd) =
+        r->opt.initrd_out ? r->opt.initrd_out : "rootfs.cpio";
     r->vm.status_path = "status.txt";
     r->vmm->command(&r->vm, &argv, &config);
     sb_addf(&line, "%s", r->program ? r->program : r->vmm->name);
@@ -367,7 +407,7 @@ static int start(struct run *r)
     inherit[n++] = r->initrd;
     char *initrd = xasprintf("/proc/self/fd/%d", r->initrd);
     char *status_path = xasprintf("/proc/self/fd/%d", status[1]);
-    r->vm.initrd = initrd;
+    *(r->on_disk ? &r->vm.disk : &r->vm.initrd) = initrd;
     r->vm.status_path = status_path;
     words_add(&argv, r->program);
     r->vmm->command(&r->vm, &argv, &config);
@@ -408,7 +448,10 @@ int run_main(int argc, char **argv)
     check(&r);
     choose_accel(&r);
     pack(&r);
+    choose_root(&r);
     check_memory(&r);
+    if (r.on_disk)
+        r.vm.disk = "";
     char *cmdline = kernel_cmdline(&r);
     r.vm.cmdline = cmdline;
     if (r.opt.initrd_out)

@@ -14,6 +14,7 @@ struct vm {
     const struct kimage *kernel;
     bool kvm;                /* else TCG */
     const char *initrd;      /* path for the monitor, NULL: none */
+    const char *disk;        /* the same for a read-only disk, the guest's first */
     const char *status_path; /* where bytes written to STATUS_PORT go */
     const char *cmdline;     /* the kernel's */
     char mac[18];
@@ -24,6 +25,7 @@ struct vmm {
     bool can_tcg;
     bool reports_status; /* has a device that carries the exit status */
     bool can_gdb;
+    bool can_disk;       /* knows vm.disk */
     /* The monitor's program, or the end of ours with a line on what to install. */
     char *(*program)(void);
     /* Refuses what this monitor cannot do. */

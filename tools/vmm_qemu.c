@@ -23,6 +23,7 @@
 #define MMIO_IRQ_BASE 5
 #define MMIO_NET_BUS  7
 #define MMIO_RNG_BUS  6
+#define MMIO_DISK_BUS 5
 
 static bool mmio(const struct vm *vm)
 {
@@ -77,6 +78,9 @@ static void kernel_words(const struct vm *vm, struct words *out)
                    MMIO_BASE + MMIO_NET_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_NET_BUS);
     words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
                MMIO_BASE + MMIO_RNG_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_RNG_BUS);
+    if (vm->disk)
+        words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
+                   MMIO_BASE + MMIO_DISK_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_DISK_BUS);
 }
 
 static void add(struct words *argv, const char *option, const char *value)
@@ -141,6 +145,25 @@ static void network(const struct vm *vm, struct words *argv)
         words_addf(argv, "virtio-net-pci,netdev=net0,mac=%s,disable-legacy=on,romfile=", vm->mac);
 }
 
+static void disk(const struct vm *vm, struct words *argv)
+{
+    struct strbuf b = {0};
+
+    if (!vm->disk)
+        return;
+    sb_addf(&b, "file=");
+    for (const char *p = vm->disk; *p; p++) /* a comma would start the next option */
+        sb_addf(&b, *p == ',' ? ",," : "%c", *p);
+    sb_addf(&b, ",format=raw,if=none,id=root,readonly=on");
+    add(argv, "-drive", b.s);
+    free(b.s);
+    words_add(argv, "-device");
+    if (mmio(vm))
+        words_addf(argv, "virtio-blk-device,drive=root,bus=virtio-mmio-bus.%d", MMIO_DISK_BUS);
+    else
+        words_add(argv, "virtio-blk-pci,drive=root,disable-legacy=on");
+}
+
 static void command(const struct vm *vm, struct words *argv, struct strbuf *config)
 {
     const struct run_options *o = vm->opt;
@@ -163,6 +186,7 @@ static void command(const struct vm *vm, struct words *argv, struct strbuf *conf
     add(argv, "-kernel", vm->kernel->path);
     if (vm->initrd)
         add(argv, "-initrd", vm->initrd);
+    disk(vm, argv);
     add(argv, "-append", vm->cmdline);
     if (o->gdb_port) {
         words_add(argv, "-gdb");
@@ -178,6 +202,7 @@ const struct vmm vmm_qemu = {
     .can_tcg = true,
     .reports_status = true,
     .can_gdb = true,
+    .can_disk = true,
     .program = program,
     .check = check,
     .kernel_words = kernel_words,

@@ -6,7 +6,9 @@
 #include "drivers/blkdev.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
+#include "lib/list.h"
 #include "mm/slab.h"
+#include "mm/vma.h"
 
 #include <asm/errno.h>
 
@@ -22,6 +24,10 @@ struct leaf {
 
 /* Pages read from disk at a time: start-up code and libraries are used in runs. */
 #define READ_PAGES 16
+/* But only while so many frames are free. */
+#define READ_AHEAD_ABOVE 128u
+/* Frames that reclaim looks for at a time. */
+#define RECLAIM_PAGES 32u
 
 struct inner {
     void *child[FANOUT];
@@ -171,40 +177,123 @@ void store_init(struct page_store *ps, phys_t backing, uint64_t len)
     *ps = (struct page_store){.backing = backing, .backing_len = len};
 }
 
-void store_init_disk(struct page_store *ps, struct blkdev *disk, uint64_t off, uint64_t len)
+/* ---- A backing on disk ----------------------------------------------------------------------- */
+
+struct store_disk {
+    struct blkdev *dev;
+    struct page_store *ps;
+    struct list link; /* in disks */
+    uint64_t hand;    /* the page at which reclaim goes on */
+};
+
+/* Of every store with a backing on disk; reclaim goes on with the first. */
+static struct list disks = LIST_INIT(disks);
+
+struct store_stats store_stats;
+
+/* Drops up to max clean pages that nobody else refers to, from the hand to the end. */
+static uint64_t drop_clean(struct store_disk *d, uint64_t max)
 {
-    *ps = (struct page_store){.backing = off, .backing_len = len, .disk = disk};
+    struct page_store *ps = d->ps;
+    uint64_t dropped = 0, pages = MIN(backing_pages(ps), tree_capacity(ps));
+    for (; d->hand < pages && dropped < max; d->hand++) {
+        uint32_t v = slot_value(ps, d->hand);
+        if (v == SLOT_EMPTY || v == SLOT_HOLE)
+            continue;
+        const struct frame *f = frame_of((phys_t)v << PAGE_SHIFT);
+        if (f->refs == 1 && (f->flags & FRAME_CLEAN)) {
+            slot_drop(ps, slot_make(ps, d->hand)); /* it exists: nothing is allocated */
+            dropped++;
+        }
+    }
+    if (d->hand >= pages)
+        d->hand = 0;
+    return dropped;
 }
 
-int store_bring_slow(struct page_store *ps, uint64_t i)
+static uint64_t drop_clean_anywhere(uint64_t max)
 {
-    phys_t frames[READ_PAGES];
-    unsigned n = 0;
-    int err = 0;
-    while (n < READ_PAGES && in_backing(ps, i + n)) {
+    uint64_t dropped = 0;
+    struct list *last = disks.prev;
+    for (struct list *l = disks.next; l != &disks && dropped < max; l = disks.next) {
+        struct store_disk *d = container_of(l, struct store_disk, link);
+        dropped += drop_clean(d, max - dropped);
+        if (d->hand != 0)
+            break; /* there may be more in it */
+        list_remove(l);
+        list_push_back(&disks, l);
+        if (l == last)
+            break;
+    }
+    return dropped;
+}
+
+/* For the frame allocator: clean pages go that nobody has mapped; if there are none, such as are
+ * mapped but were not used of late. */
+static uint64_t reclaim(unsigned order)
+{
+    uint64_t dropped = drop_clean_anywhere(RECLAIM_PAGES);
+    if (dropped == 0 && vma_unmap_clean(RECLAIM_PAGES) > 0)
+        dropped = drop_clean_anywhere(RECLAIM_PAGES);
+    store_stats.reclaimed += dropped;
+    return dropped;
+}
+
+int store_init_disk(struct page_store *ps, struct blkdev *disk, uint64_t off, uint64_t len)
+{
+    struct store_disk *d = kmalloc(sizeof(*d));
+    if (d == NULL)
+        return -ENOMEM;
+    *ps = (struct page_store){.backing = off, .backing_len = len, .disk = d};
+    *d = (struct store_disk){.dev = disk, .ps = ps};
+    list_push_back(&disks, &d->link);
+    frame_set_reclaim(reclaim);
+    return 0;
+}
+
+/* Frames for the pages from i on that are to be read together; how many. */
+static unsigned take_frames(const struct page_store *ps, uint64_t i, phys_t *frames)
+{
+    /* Pages that may be wanted next must not drive out others that are wanted now. */
+    unsigned n = 0, most = frame_stats().free > READ_AHEAD_ABOVE ? READ_PAGES : 1;
+    while (n < most && in_backing(ps, i + n)) {
         frames[n] = frame_alloc(0);
         if (frames[n] == 0)
             break;
         n++;
     }
+    return n;
+}
+
+int store_bring_slow(struct page_store *ps, uint64_t i)
+{
+    phys_t frames[READ_PAGES];
+    unsigned n = take_frames(ps, i, frames);
     if (n == 0)
         return in_backing(ps, i) ? -ENOMEM : 0;
-    err = ps->disk->transfer(ps->disk, false, ps->backing + i * PAGE_SIZE, frames, n);
+    struct blkdev *dev = ps->disk->dev;
+    int err = dev->transfer(dev, false, ps->backing + i * PAGE_SIZE, frames, n);
+    frame_get(frames[0]); /* lest it is reclaimed while the others are installed */
     for (unsigned k = 0; k < n; k++) {
         uint64_t off = (i + k) * PAGE_SIZE;
+        int bad = err;
         /* Somebody else may have brought, written or cut the page while we slept. */
-        if (err < 0 || !in_backing(ps, i + k)) {
-            frame_put(frames[k]);
-            continue;
+        bool wanted = bad == 0 && in_backing(ps, i + k);
+        if (wanted) {
+            if (ps->backing_len - off < PAGE_SIZE)
+                memset((char *)phys_to_virt(frames[k]) + (ps->backing_len - off), 0,
+                       PAGE_SIZE - (ps->backing_len - off));
+            frame_of(frames[k])->flags |= FRAME_CLEAN;
+            bad = store_install(ps, i + k, frames[k]);
         }
-        if (ps->backing_len - off < PAGE_SIZE)
-            memset((char *)phys_to_virt(frames[k]) + (ps->backing_len - off), 0,
-                   PAGE_SIZE - (ps->backing_len - off));
-        if (store_install(ps, i + k, frames[k]) < 0) {
+        if (!wanted || bad < 0)
             frame_put(frames[k]);
-            err = k == 0 ? -ENOMEM : 0;
-        }
+        else
+            store_stats.brought++;
+        if (k == 0)
+            err = bad;
     }
+    frame_put(frames[0]);
     return err;
 }
 
@@ -244,7 +333,7 @@ phys_t store_get(struct page_store *ps, uint64_t i)
         if (store_bring_slow(ps, i) < 0)
             return 0;
         frame = store_peek(ps, i);
-        if (frame != 0)
+        if (frame != 0 || in_backing(ps, i))
             return frame;
     }
     frame = frame_alloc(0);
@@ -295,6 +384,7 @@ int store_zero(struct page_store *ps, uint64_t off, size_t n)
         if (frame == 0)
             return -ENOMEM;
     }
+    store_dirty(frame);
     memset((char *)phys_to_virt(frame) + (off & (PAGE_SIZE - 1)), 0, n);
     return 0;
 }
@@ -308,6 +398,11 @@ void store_cut(struct page_store *ps, uint64_t first)
         ps->root = NULL;
         ps->height = 0;
     }
+    if (ps->disk != NULL && ps->backing_len == 0) {
+        list_remove(&ps->disk->link);
+        kfree(ps->disk);
+        ps->disk = NULL;
+    }
 }
 
 int store_punch(struct page_store *ps, uint64_t first, uint64_t last)
@@ -316,6 +411,7 @@ int store_punch(struct page_store *ps, uint64_t first, uint64_t last)
          i = store_next(ps, i + 1, last, true)) {
         phys_t frame = store_peek(ps, i);
         if (frame != 0 && frame_of(frame)->refs > 1) {
+            store_dirty(frame);
             memset(phys_to_virt(frame), 0, PAGE_SIZE);
             continue;
         }

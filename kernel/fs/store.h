@@ -13,7 +13,9 @@
  *
  * The archive may also lie on a disk (store_init_disk). Its pages then are "in the backing" too,
  * but must be read into frames of their own before they can be looked at: store_bring() does so,
- * some pages at a time, and sleeps.
+ * some pages at a time, and sleeps. Such frames are FRAME_CLEAN until somebody writes to them
+ * (store_dirty()); while they are, and nobody else refers to them, they go back to the disk when
+ * memory runs out. So a frame found here must be referenced before anything is allocated.
  *
  * References: the file holds one on every frame that overlaps backing data still in use. Page i
  * of an unaligned backing overlaps the frames B+i and B+i+1 (B: the first one), so a frame is
@@ -23,9 +25,10 @@
  */
 #pragma once
 
-#include "lib/base.h"
+#include "mm/frame.h"
 
 struct blkdev;
+struct store_disk;
 
 struct page_store {
     void *root;           /* of the radix tree; NULL: no slots */
@@ -33,18 +36,31 @@ struct page_store {
     uint64_t frames;      /* slots that hold frames */
     phys_t backing;       /* where the archive has the data; on disk: its byte offset there */
     uint64_t backing_len; /* bytes of it still in use, from the start of the file */
-    struct blkdev *disk;  /* the backing is there; NULL: in memory */
+    struct store_disk *disk; /* the backing is there; NULL: in memory */
 };
+
+struct store_stats {
+    uint64_t brought, reclaimed; /* pages read from disk, and such given up when memory ran out */
+};
+extern struct store_stats store_stats;
 
 /* Takes over the caller's references on the frames of [backing, backing+len). */
 void store_init(struct page_store *ps, phys_t backing, uint64_t len);
-/* The same for data on a disk, at a page-aligned offset. */
-void store_init_disk(struct page_store *ps, struct blkdev *disk, uint64_t off, uint64_t len);
+/* The same for data on a disk, at a page-aligned offset: 0, -ENOMEM. */
+int store_init_disk(struct page_store *ps, struct blkdev *disk, uint64_t off, uint64_t len);
 /* Makes sure that page i is not only on disk: 0, -ENOMEM, -EIO. May sleep. */
 int store_bring_slow(struct page_store *ps, uint64_t i);
 static inline int store_bring(struct page_store *ps, uint64_t i)
 {
     return likely(ps->disk == NULL) ? 0 : store_bring_slow(ps, i);
+}
+/* To be called before a frame of a store is written to, or handed out to be. */
+static inline void store_dirty(phys_t frame)
+{
+    struct frame *f = frame_of(frame);
+
+    if (f != NULL)
+        f->flags &= (uint8_t)~FRAME_CLEAN;
 }
 /* Frees everything from page first on. */
 void store_cut(struct page_store *ps, uint64_t first);

@@ -93,6 +93,43 @@ static void print_memory(void)
             mm_stats.rss_file * PAGE_SIZE / KiB);
 }
 
+#define HOLDERS 5 /* mappings named when memory is out */
+
+void crash_report_memory(void)
+{
+    const struct vma *top[HOLDERS] = {NULL};
+    uint64_t pages[HOLDERS] = {0};
+    char path[PATH_ROOM];
+
+    kprintf("wherry: out of memory\n");
+    print_memory();
+    for (struct vma *v = vma_find_above(0); v != NULL; v = vma_next(v)) {
+        uint64_t n = vma_resident(v);
+        unsigned i = HOLDERS;
+
+        for (; i > 0 && n > pages[i - 1]; i--) {
+            if (i < HOLDERS) {
+                pages[i] = pages[i - 1];
+                top[i] = top[i - 1];
+            }
+        }
+        if (i < HOLDERS) {
+            pages[i] = n;
+            top[i] = v;
+        }
+    }
+    for (unsigned i = 0; i < HOLDERS && pages[i]; i++) {
+        const char *name = NULL;
+
+        if (top[i]->file != NULL)
+            name = vfs_path_of(top[i]->file, path, sizeof(path));
+        if (name == NULL)
+            name = top[i]->name != NULL ? top[i]->name : "anonymous";
+        kprintf("  %lu KiB in %016lx-%016lx %s\n", pages[i] * PAGE_SIZE / KiB, top[i]->start,
+                top[i]->end, name);
+    }
+}
+
 /* "in [heap] 5581c000-5583d000 rw-" or where between its neighbours it is. */
 static void print_mapping(virt_t addr)
 {

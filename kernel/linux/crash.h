@@ -15,3 +15,5 @@
  * for SIGSEGV and SIGBUS. Returns; the caller ends the machine.
  */
 void crash_report(const struct trap_frame *f, int sig, virt_t fault_addr);
+/* Memory is out, and the application dies of it: who held it. Returns. */
+void crash_report_memory(void);

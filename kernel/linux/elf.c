@@ -97,6 +97,8 @@ int elf_parse(const Elf64_Ehdr *h, const Elf64_Phdr *ph, uint64_t file_size, str
     }
     if (!img->nr_segments)
         return fail(e, -ENOEXEC, "an ELF file without anything to load");
+    if (img->entry >= img->high)
+        return fail(e, -ENOEXEC, "an ELF file with a damaged entry point");
     for (unsigned i = 0; i < img->nr_segments; i++) {
         const struct elf_segment *s = &img->segments[i];
         uint64_t size = h->e_phnum * sizeof(Elf64_Phdr);

@@ -38,6 +38,23 @@ static bool on_altstack(const stack_t *s, uint64_t sp)
            sp - (uint64_t)s->ss_sp <= s->ss_size;
 }
 
+/*
+ * The thread's FPU area is also where the scheduler saves the registers. A copy that slept in a page
+ * fault has mixed the two: it is made again, the page being there now.
+ */
+static int copy_undisturbed(void *to, const void *from, size_t n)
+{
+    const struct thread *t = current();
+    uint64_t before;
+
+    do {
+        before = t->switches;
+        if (user_copy(to, from, n) != 0)
+            return -EFAULT;
+    } while (unlikely(t->switches != before));
+    return 0;
+}
+
 static int save_fpu(uint64_t at)
 {
     struct thread *t = current();
@@ -46,6 +63,8 @@ static int save_fpu(uint64_t at)
     struct _fpx_sw_bytes sw = {0};
     uint32_t magic2 = FP_XSTATE_MAGIC2;
 
+    if (!user_range_ok((void *)at, size + sizeof(magic2)))
+        return -EFAULT;
     fpu_save_all(area);
     if (cpu_features.xsave) {
         /* A handler may change these in the frame without knowing of this word: they count. */
@@ -56,7 +75,7 @@ static int save_fpu(uint64_t at)
         sw.xstate_size = size;
     }
     memcpy(area + SW_RESERVED, &sw, sizeof(sw));
-    if (copy_to_user((void *)at, area, size) < 0)
+    if (copy_undisturbed((void *)at, area, size) < 0)
         return -EFAULT;
     return cpu_features.xsave ? copy_to_user((void *)(at + size), &magic2, sizeof(magic2)) : 0;
 }
@@ -95,7 +114,7 @@ int sigframe_push(struct trap_frame *f, int sig, const siginfo_t *info, const st
     c->err = f->error;
     c->cr2 = sig == SIGSEGV || sig == SIGBUS ? (uint64_t)info->si_addr : 0;
     c->fpstate = (void *)fpu;
-    if (save_fpu(fpu) < 0 || copy_to_user((void *)at, &frame, sizeof(frame)) < 0)
+    if (a->handler >= USER_MAX || save_fpu(fpu) < 0 || copy_to_user((void *)at, &frame, sizeof(frame)) < 0)
         return -EFAULT;
 
     /* The handler starts with a fresh FPU (psABI §3.2.3 wants the x87 stack empty). */
@@ -123,12 +142,12 @@ static int restore_fpu(uint64_t at)
         fpu_restore(area);
         return 0;
     }
-    if (copy_from_user(area, (void *)at, FXSAVE_SIZE) < 0)
+    if (!user_range_ok((void *)at, size) || copy_undisturbed(area, (void *)at, FXSAVE_SIZE) < 0)
         return -EFAULT;
     memcpy(&sw, area + SW_RESERVED, sizeof(sw));
     if (cpu_features.xsave) {
         if (sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size) {
-            if (copy_from_user(area, (void *)at, size) < 0)
+            if (copy_undisturbed(area, (void *)at, size) < 0)
                 return -EFAULT;
             *(uint64_t *)(area + XSTATE_BV) &= cpu_features.xcr0;
             /* Standard format, reserved bytes zero, or XRSTOR faults (SDM vol. 1 §13.8.1). */

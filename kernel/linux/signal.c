@@ -72,8 +72,7 @@ static bool ignored(int sig)
 {
     uint64_t h = sig_actions[sig].handler;
 
-    return h == (uint64_t)SIG_IGN ||
-           (h == (uint64_t)SIG_DFL && IGNORED_BY_DEFAULT & SIGMASK(sig));
+    return h == (uint64_t)SIG_IGN || (h == (uint64_t)SIG_DFL && IGNORED_BY_DEFAULT & SIGMASK(sig));
 }
 
 static void enqueue(struct sigpending *p, int sig, const siginfo_t *info)
@@ -359,8 +358,13 @@ void user_fault(struct trap_frame *f, int sig, int code, uint64_t addr, unsigned
 {
     f->vector = trap;
     if (sig == SIGKILL)
-        kprintf("wherry: out of memory\n");
+        crash_report_memory();
     signal_force(sig, code, addr, f);
+}
+
+void user_was_preempted(struct trap_frame *f)
+{
+    rseq_fix_up(f);
 }
 
 int user_page_fault(uint64_t addr, bool write, bool exec)

@@ -40,6 +40,8 @@ static long do_clone(uint64_t flags, uint64_t stack, int *parent_tid, int *child
     }
     if (flags & ~(uint64_t)(KNOWN_FLAGS | CSIGNAL) || (flags & SHARED_ALWAYS) != SHARED_ALWAYS)
         return -EINVAL;
+    if (flags & CLONE_SETTLS && tls >= USER_MAX)
+        return -EPERM; /* WRFSBASE would fault */
     if (thread_count >= MAX_THREADS)
         return -EAGAIN;
     t = thread_create(self->name);

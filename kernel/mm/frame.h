@@ -17,8 +17,12 @@ struct frame {
     uint8_t order;  /* of the block this frame heads */
     uint8_t state;  /* enum frame_state */
     uint8_t range;  /* index of its range */
-    uint8_t flags;  /* for the owner */
+    uint8_t flags;  /* FRAME_CLEAN; 0 when allocated */
 };
+
+/* The content can be had again from where it came: set and cleared by fs/store.c, looked at by
+ * mm/reclaim.c. */
+#define FRAME_CLEAN 1
 
 enum frame_state {
     FRAME_TAIL = 0, /* not the head of a block */

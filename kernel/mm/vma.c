@@ -216,9 +216,9 @@ static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, s
     struct vma *v;
     int r;
 
-    len = ALIGN_UP(len, PAGE_SIZE);
     if (!len || len > USER_MAX)
         return !len ? -EINVAL : -ENOMEM;
+    len = ALIGN_UP(len, PAGE_SIZE);
     if (nr_mappings >= MAX_MAPPINGS)
         return -ENOMEM;
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {

@@ -13,6 +13,7 @@
 #include "net/ethif.h"
 
 #include "mm/slab.h"
+#include "net/ip4_fast.h"
 #include "net/net.h"
 #include "net/netdev.h"
 
@@ -138,7 +139,8 @@ static void eth_input(struct ethif *e, struct netbuf *b)
     netif->chksum_flags = checks;
 
     if (likely(type == PP_HTONS(ETH_P_IP))) {
-        ip4_input(p, netif);
+        if (unlikely(ll_flags != 0 || !ip4_fast_input(p, netif, csum_ok)))
+            ip4_input(p, netif);
     } else if (type == PP_HTONS(ETH_P_IPV6)) {
         ip6_input(p, netif);
     } else if (type == PP_HTONS(ETH_P_ARP)) {
@@ -311,6 +313,24 @@ static err_t output_ip4(struct netif *netif, struct pbuf *p, const ip4_addr_t *i
     }
     err_t r = etharp_output(netif, p, ip);
     remember_hop(h, netif, ip);
+    return r;
+}
+
+bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation)
+{
+    const struct hop *h = &hops[(ip ^ ip >> 24) % HOPS];
+    if (h->ip != ip || h->generation != etharp_generation || h->netif != netif)
+        return false;
+    memcpy(header, h->header, ETH_HLEN);
+    *generation = h->generation;
+    return true;
+}
+
+err_t ethif_transmit(struct netif *netif, struct pbuf *p)
+{
+    struct netdev_frag f = {.data = p->payload, .len = p->len};
+    err_t r = transmit((struct ethif *)netif, p, &f, 1);
+    pbuf_free(p);
     return r;
 }
 

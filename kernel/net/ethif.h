@@ -5,6 +5,8 @@
 
 #include "lib/base.h"
 
+#include "lwip/err.h"
+
 struct netdev;
 struct netif;
 
@@ -16,5 +18,11 @@ struct netbuf;
 struct pbuf *ethif_pbuf(struct netbuf *b);
 /* Is p a netbuf's pbuf? */
 bool ethif_is_netbuf(const struct pbuf *p);
+/* Queues a whole frame of one piece with room for the device's header in front (p->l4_len etc. say
+ * what the device does with checksums); takes over p in any case. ERR_MEM: the device is full. */
+err_t ethif_transmit(struct netif *netif, struct pbuf *p);
+/* The Ethernet header for an IPv4 address, if a packet went there recently; it holds as long as
+ * etharp_generation is *generation. */
+bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation);
 /* Takes completed transmissions back on all interfaces. */
 void ethif_reclaim(void);

@@ -557,6 +557,7 @@ static long dgram_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
 static int dgram_setsockopt(struct socket *s, int level, int name, const void *val, unsigned len)
 {
     struct dgram_sock *d = dgram_of(s);
+    udp_flow_forget(&d->flow);
     if (level == SOL_SOCKET) {
         if (name != SO_BINDTODEVICE)
             return -ENOPROTOOPT;

@@ -6,6 +6,7 @@
 
 #include "net/inet.h"
 #include "net/netbuf.h"
+#include "net/udp_flow.h"
 
 #include "lwip/raw.h"
 #include "lwip/udp.h"
@@ -35,6 +36,7 @@ struct dgram_sock {
     uint32_t icmp_filter; /* ICMP_FILTER: types not wanted */
     uint32_t icmp6_filter[8];
     int checksum_off; /* IPV6_CHECKSUM, -1: none */
+    struct udp_flow flow; /* the last destination */
 };
 
 static inline struct dgram_sock *dgram_of(struct socket *s)

@@ -28,6 +28,7 @@ int udp_sock_bound(struct dgram_sock *d)
     struct udp_pcb *u = d->udp;
     if (d->kind != DGRAM_UDP)
         return 0;
+    udp_flow_forget(&d->flow);
     udp_bind_unchecked(u, &d->in.bind_ip, d->in.bind_port);
     if (d->connected) {
         u->remote_ip = d->remote_ip;
@@ -87,8 +88,11 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
 {
     struct dgram_dest to;
     size_t len = m->it->count;
+    ssize_t sent = udp_flow_send(d, m);
     int r;
 
+    if (likely(sent != UDP_FLOW_MISS))
+        return sent;
     if (unlikely(d->corked != NULL)) { /* the address was given with the first piece */
         struct sock_msg first = *m;
         first.addr = d->cork_addr.len != 0 ? &d->cork_addr : NULL;
@@ -129,6 +133,8 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
         r = -EMSGSIZE;
     else
         r = transmit(d, m, p, &to);
+    if (r == 0)
+        udp_flow_learn(d, m, &to);
     pbuf_free(p);
     return r < 0 ? r : (ssize_t)len;
 }

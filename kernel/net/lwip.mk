@@ -17,7 +17,8 @@ $(LWIP)/.stamp: scripts/fetch-src third_party/SOURCES $(wildcard patches/lwip/*.
 
 $(LWIP_OBJ): $(B)/lwip/%.o: $(LWIP)/.stamp $(UAPI)/.stamp kernel/net/lwip/lwipopts.h
 	@mkdir -p $(@D)
-	$(CC) $(KCPPFLAGS) $(LWIP_INC) -Ikernel/lib/compat $(KCFLAGS) $(LWIP_WARN) \
+	@echo "  CC  lwip/$*.c"
+	@$(CC) $(KCPPFLAGS) $(LWIP_INC) -Ikernel/lib/compat $(KCFLAGS) $(LWIP_WARN) \
 		-c $(LWIP)/src/$*.c -o $@
 
 # Our files that include lwIP's headers.

@@ -47,12 +47,39 @@ static struct free_list types[MEMP_MAX] = {
 #include "lwip/priv/memp_std.h"
 };
 
+/* With lwIP's assertions (arch/cc.h): what is free is filled with a pattern, and nobody writes to
+ * it. */
+#ifdef WHERRY_LWIP_ASSERT
+#define POISON 0xdb
+static void poison(const struct free_list *l, void *p)
+{
+    memset((uint8_t *)p + sizeof(struct free_object), POISON, l->size - sizeof(struct free_object));
+}
+
+static void check_poison(const struct free_list *l, const void *p)
+{
+    for (size_t i = sizeof(struct free_object); i < l->size; i++) {
+        if (((const uint8_t *)p)[i] != POISON)
+            panic("lwip: free object %p of %u bytes was written to at %zu", p, l->size, i);
+    }
+}
+#else
+static __always_inline void poison(const struct free_list *l, void *p)
+{
+}
+
+static __always_inline void check_poison(const struct free_list *l, const void *p)
+{
+}
+#endif
+
 static __always_inline void *list_take(struct free_list *l)
 {
     struct free_object *o = l->first;
     if (likely(o != NULL)) {
         l->first = o->next;
         l->count--;
+        check_poison(l, o);
         return o;
     }
     void *p = kmalloc(l->size);
@@ -68,6 +95,7 @@ static __always_inline void list_give(struct free_list *l, void *p)
         return;
     }
     struct free_object *o = p;
+    poison(l, p);
     o->next = l->first;
     l->first = o;
     l->count++;

@@ -9,7 +9,6 @@
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/tsc.h"
-#include "arch/x86_64/tsc.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
 

@@ -136,6 +136,7 @@ static void damage(void **state)
     DAMAGED((ph[b].p_filesz = ph[b].p_memsz, ph[b].p_offset += 1ul << 40), "truncated");
     DAMAGED(ph[b].p_offset = UINT64_MAX & ~0xffful, "");
     DAMAGED(ph[b].p_vaddr = ph[a].p_vaddr, "overlapping");
+    DAMAGED(h.e_entry = UINT64_MAX, "entry point");
     DAMAGED(ph[interp].p_filesz = 1, "interpreter");
     DAMAGED(ph[interp].p_filesz = 5000, "interpreter");
     DAMAGED(ph[interp].p_offset = UINT64_MAX, "interpreter");
@@ -172,7 +173,7 @@ static void random_damage(void **state)
             assert_int_equal((s->vaddr - s->offset) & ~PAGE_MASK, 0);
             last = s->vaddr + s->memsz;
         }
-        assert_true(img.low < img.high && img.high >= last);
+        assert_true(img.low < img.high && img.high >= last && img.entry < img.high);
         assert_true(img.align >= PAGE_SIZE && (img.align & (img.align - 1)) == 0);
     }
 }

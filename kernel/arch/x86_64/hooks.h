@@ -10,6 +10,8 @@
 void user_fault(struct trap_frame *f, int sig, int code, uint64_t addr, unsigned trap);
 /* Before the application goes on with frame f: signals, rescheduling. */
 void user_return_work(struct trap_frame *f);
+/* Another thread ran while the application waited for a page. */
+void user_was_preempted(struct trap_frame *f);
 /* A page fault at an address of the application's half, from it or from a uaccess: as vma_fault(). */
 int user_page_fault(uint64_t addr, bool write, bool exec);
 /* Interrupts of devices: drivers' handlers by vector (arch/x86_64/irq_alloc.c). */

@@ -81,6 +81,7 @@ static void page_fault(struct trap_frame *f)
 {
     uint64_t addr = READ_CR(2);
     bool user = frame_from_user(f);
+    uint64_t switches;
     int r;
 
     if (unlikely(addr >= USER_MAX)) {
@@ -90,9 +91,13 @@ static void page_fault(struct trap_frame *f)
             kernel_fault(f, names[VEC_PAGE], addr);
         return;
     }
+    switches = current()->switches;
     r = user_page_fault(addr, f->error & PF_WRITE, f->error & PF_FETCH);
-    if (likely(r == 0))
+    if (likely(r == 0)) {
+        if (unlikely(user && current()->switches != switches))
+            user_was_preempted(f);
         return;
+    }
     if (!user) {
         if (!fix_up(f))
             kernel_fault(f, names[VEC_PAGE], addr);

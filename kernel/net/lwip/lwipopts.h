@@ -38,6 +38,9 @@
     u16_t gso_size;
 #define LWIP_PBUF_CUSTOM_DATA_INIT(p) ((p)->csum_off = 0, (p)->l4_len = 0, (p)->gso_size = 0)
 
+/* A TCP segment that was split without a copy is referenced by its other half (tcp_split_seg). */
+#define LWIP_IP_CHECK_PBUF_REF_COUNT_FOR_TX(p)
+
 /* Interfaces */
 #define LWIP_HAVE_LOOPIF             1
 #define LWIP_NETIF_LOOPBACK          1 /* packets to our own addresses */

@@ -181,6 +181,9 @@ static void cloning(void)
     FAILS(syscall(SYS_tgkill, getpid(), tid, 0), ESRCH);
     FAILS(syscall(SYS_clone, CLONE_SIGHAND, 0, 0, 0, 0), EINVAL);
     FAILS(syscall(SYS_clone, CLONE_THREAD, 0, 0, 0, 0), EINVAL);
+    FAILS(
+        syscall(SYS_clone, flags | CLONE_SETTLS, stack + 4096, &parent_tid, &child_tid, 1ul << 63),
+        EPERM);
     FAILS(syscall(SYS_clone3, NULL, 8), EINVAL);
     FAILS(syscall(SYS_set_robust_list, NULL, 1), EINVAL);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define PAGE 4096ul
 #define HUGE (2ul << 20)
@@ -77,6 +78,7 @@ static void basics(void)
     FAILS(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, -1, 0), EBADF);
     FAILS(mmap((void *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), EINVAL);
     FAILS(mmap(NULL, 1ul << 48, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
+    FAILS(mmap(NULL, -1ul, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
     FAILS(munmap((void *)1, PAGE), EINVAL);
     FAILS(munmap(p, 0), EINVAL);
     FAILS(mprotect(p, PAGE, PROT_READ), ENOMEM);
@@ -312,6 +314,11 @@ static void bad_pointers(void)
     FAILS(write(fds[1], p + PAGE, 1), EFAULT);
     FAILS(write(fds[1], (void *)0xffff800000000000ul, 1), EFAULT);
     FAILS(write(fds[1], (void *)-1ul, 1), EFAULT);
+    FAILS(write(fds[1], (void *)0x7ffffffffffful, 1), EFAULT);
+    FAILS(write(fds[1], (void *)0x7fffffffff00ul, 4096), EFAULT);
+    FAILS(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 0x7ffffffffff9ul), EFAULT);
+    FAILS(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 0x7ffffffff000ul), EFAULT);
+    FAILS(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 0xfffffffffffffff8ul), EFAULT);
     FAILS(read(zero, p + PAGE, 1), EFAULT);
     mprotect(p, PAGE, PROT_READ);
     FAILS(read(zero, p, 1), EFAULT);
