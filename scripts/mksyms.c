@@ -93,6 +93,9 @@ static void read_symbols(FILE *in)
     while (fgets(line, sizeof(line), in) != NULL) {
         if (sscanf(line, "%" SCNx64 " %c %511s", &addr, &type, name) != 3)
             continue;
+        /* The physical addresses of entry points are no functions of the running kernel. */
+        if (addr >> 63 == 0)
+            continue;
         if (type == 'T' || type == 't' || type == 'W' || type == 'w')
             add_symbol(addr, name);
     }

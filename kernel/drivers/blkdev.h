@@ -21,7 +21,7 @@ struct blkdev {
     uint64_t size; /* bytes */
     bool read_only;
     struct blk_stats stats;
-    /* Transfers n <= BLK_MAX_SEGS whole frames from byte offset off on, which is a multiple of
+    /* Transfers n <= BLK_MAX_SEGS whole frames, each with a reference count of its own, from byte offset off on, which is a multiple of
      * BLK_SECTOR. 0 or -EIO, -EROFS, -EINVAL beyond the end (which may cut the last page short: the rest
      * of it is undefined). */
     int (*transfer)(struct blkdev *b, bool write, uint64_t off, const phys_t *frames, unsigned n);

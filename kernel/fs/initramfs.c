@@ -329,7 +329,8 @@ static bool stay_on_disk(struct unpacker *u, const uint8_t *data)
         return false;
     if (size > u->disk->size - off)
         give_up(u, cpio_status_text(CPIO_TRUNCATED), u->name);
-    tmpfs_set_backing_disk(u->file->inode, u->disk, off, size);
+    if (tmpfs_set_backing_disk(u->file->inode, u->disk, off, size) < 0)
+        give_up_errno(u, -ENOMEM);
     initramfs_stats.in_place += size;
     u->skip_to = ALIGN_UP(off + size, 4ul);
     return true;
@@ -438,7 +439,7 @@ static void unpacker_init(struct unpacker *u)
  */
 static void unpack_disk(struct unpacker *u)
 {
-    phys_t frames[DISK_CHUNK >> PAGE_SHIFT], buf = frame_alloc(DISK_CHUNK_ORDER);
+    phys_t frames[DISK_CHUNK >> PAGE_SHIFT], buf = frame_alloc_split(DISK_CHUNK_ORDER);
     u->stream = vmalloc(sizeof(*u->stream));
     if (u->stream == NULL || buf == 0)
         give_up_errno(u, -ENOMEM);
@@ -466,10 +467,13 @@ static void unpack_disk(struct unpacker *u)
             give_up_errno(u, err);
         }
     }
+    if (cpio_stream_finish(u->stream) < 0)
+        give_up_parse(u, u->stream->status);
     forget_links(u);
     vfree(u->stream);
     u->stream = NULL;
-    frame_put(buf);
+    for (unsigned i = 0; i < ARRAY_SIZE(frames); i++)
+        frame_put(frames[i]);
 }
 
 static const char *root_disk; /* wherry.root= */

@@ -58,16 +58,18 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *it, uint64_t *pos)
     uint64_t off = *pos;
     size_t done = 0;
     while (it->count > 0 && off < i->size) {
-        size_t n, want = MIN(it->count, i->size - off);
-        /* Not over a page border when the copy may sleep: one frame is held at a time. */
-        if (!it->kernel)
-            want = MIN(want, PAGE_SIZE - (off & (PAGE_SIZE - 1)));
         int err = store_bring(ps, off >> PAGE_SHIFT);
         if (err < 0) {
             if (done == 0)
                 return err;
             break;
         }
+        if (off >= i->size)
+            break; /* cut while we slept */
+        size_t n, want = MIN(it->count, i->size - off);
+        /* Not over a page border when the copy may sleep: one frame is held at a time. */
+        if (!it->kernel)
+            want = MIN(want, PAGE_SIZE - (off & (PAGE_SIZE - 1)));
         const void *p = store_run(ps, off, want, &n);
         ssize_t got;
         if (p == NULL) {
@@ -126,8 +128,10 @@ static ssize_t write_page(struct page_store *ps, uint64_t off, struct iov_iter *
         }
         /* Cut short, or another thread made the page while the copy slept. */
         phys_t there = store_get(ps, i);
-        if (there != 0)
+        if (there != 0) {
+            store_dirty(there);
             memcpy(phys_to_virt(there), mem, (size_t)got);
+        }
         frame_put(frame);
         return there != 0 ? got : -ENOSPC;
     }
@@ -137,6 +141,7 @@ static ssize_t write_page(struct page_store *ps, uint64_t off, struct iov_iter *
             return -ENOSPC;
     }
     frame_get(frame);
+    store_dirty(frame);
     ssize_t got = copy_from_iter(it, (char *)phys_to_virt(frame) + (off & (PAGE_SIZE - 1)), n);
     frame_put(frame);
     return got;
@@ -303,12 +308,21 @@ static phys_t tmpfs_page(struct vma *v, uint64_t pgoff, bool write, int *err)
         *err = -EFAULT;
         return 0;
     }
-    phys_t frame = store_get(pages_of(i), pgoff);
-    if (frame == 0) {
-        *err = -ENOMEM;
-        return 0;
+    struct page_store *ps = pages_of(i);
+    /* While the disk is read the mapping may go, and the file with it. */
+    inode_get(i);
+    phys_t frame = 0;
+    *err = store_bring(ps, pgoff);
+    if (*err == 0) {
+        frame = pgoff < pages_for(i->size) ? store_get(ps, pgoff) : 0;
+        *err = pgoff < pages_for(i->size) ? -ENOMEM : -EFAULT;
     }
-    frame_get(frame);
+    if (frame != 0) {
+        frame_get(frame);
+        if (write)
+            store_dirty(frame);
+    }
+    inode_put(i);
     return frame;
 }
 
@@ -516,10 +530,12 @@ void tmpfs_set_backing(struct inode *i, phys_t data, uint64_t len)
     i->size = len;
 }
 
-void tmpfs_set_backing_disk(struct inode *i, struct blkdev *disk, uint64_t off, uint64_t len)
+int tmpfs_set_backing_disk(struct inode *i, struct blkdev *disk, uint64_t off, uint64_t len)
 {
-    store_init_disk(pages_of(i), disk, off, len);
-    i->size = len;
+    int err = store_init_disk(pages_of(i), disk, off, len);
+    if (err == 0)
+        i->size = len;
+    return err;
 }
 
 int tmpfs_finish_backing(struct inode *i)

@@ -15,7 +15,7 @@ struct filesystem *tmpfs_new(const char *type, uint32_t root_mode);
 void tmpfs_set_backing(struct inode *inode, phys_t data, uint64_t len);
 /* The same for data on a disk. */
 struct blkdev;
-void tmpfs_set_backing_disk(struct inode *i, struct blkdev *disk, uint64_t off, uint64_t len);
+int tmpfs_set_backing_disk(struct inode *i, struct blkdev *disk, uint64_t off, uint64_t len);
 /* Moves the last page of such a file, if it has one in part, into a frame of its own or, when
  * nobody shares it, zeroes what follows the data in it. 0, -ENOMEM. */
 int tmpfs_finish_backing(struct inode *inode);

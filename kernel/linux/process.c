@@ -144,6 +144,7 @@ static void become_single(void)
 static void drop_old_program(void)
 {
     become_single();
+    current()->tid = PROCESS_PID; /* whoever calls exec becomes the first thread */
     for (int fd = 0; fd < (int)fd_limit; fd++)
         if (fd_entries[fd].file && fd_entries[fd].cloexec)
             fd_close(fd);

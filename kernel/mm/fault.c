@@ -99,16 +99,28 @@ static int copy_on_write(struct vma *v, virt_t va, uint64_t *pte)
         tlb_flush_page(va);
         return 0;
     }
+    frame_get(old); /* memory for the copy may come from pages like this one (mm/reclaim.c) */
     p = frame_alloc(0);
+    if (p)
+        memcpy(phys_to_virt(p), phys_to_virt(old), PAGE_SIZE);
+    frame_put(old);
     if (!p)
         return -ENOMEM;
-    memcpy(phys_to_virt(p), phys_to_virt(old), PAGE_SIZE);
     mm_stats.faults_cow++;
     return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
 }
 
+/* Is page pgoff of the file still mapped at va, in the same way? */
+static bool same_mapping(const struct vma *v, virt_t va, const struct file *file, uint64_t pgoff,
+                         bool shared)
+{
+    return v && v->file == file && v->pgoff + ((va - v->start) >> PAGE_SHIFT) == pgoff &&
+           ((v->flags & MAP_TYPE) != MAP_PRIVATE) == shared;
+}
+
 static int fault_file(struct vma *v, virt_t va, bool write)
 {
+    const struct file *file = v->file;
     bool shared = (v->flags & MAP_TYPE) != MAP_PRIVATE;
     uint64_t pgoff = v->pgoff + ((va - v->start) >> PAGE_SHIFT);
     uint64_t rights, *pte;
@@ -122,10 +134,14 @@ static int fault_file(struct vma *v, virt_t va, bool write)
     if (!p)
         return err == -ENOMEM ? -ENOMEM : -EIO;
     v = vma_find(va); /* page() may have slept */
-    pte = v ? pte_lookup(va, true, NULL) : NULL;
+    if (!same_mapping(v, va, file, pgoff, shared)) {
+        frame_put(p);
+        return 0; /* the access is made again, and meets what is there now */
+    }
+    pte = pte_lookup(va, true, NULL);
     if (!pte || (*pte & PTE_P && (!write || *pte & PTE_W))) {
         frame_put(p);
-        return !v ? -EFAULT : pte ? 0 : -ENOMEM;
+        return pte ? 0 : -ENOMEM;
     }
     rights = mmu_rights(v->prot);
     if (shared)

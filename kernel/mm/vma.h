@@ -71,6 +71,9 @@ extern virt_t vma_mmap_top;
 int vma_fault(virt_t addr, bool write, bool exec);
 /* Removes pages of a file from first on from every mapping of it (truncate). */
 void vma_zap_file(struct inode *inode, uint64_t first_pgoff);
+/* Unmaps up to max FRAME_CLEAN pages of files, unused ones first, for their owner to free; how many.
+ * For reclaim: allocates nothing. */
+uint64_t vma_unmap_clean(uint64_t max);
 
 /* Makes the whole of [addr, addr+len) present (mlock, MAP_POPULATE): 0 or as vma_fault. */
 int vma_populate(virt_t addr, size_t len, bool write);

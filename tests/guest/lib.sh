@@ -131,6 +131,10 @@ use_tap() {
         ip -n "$netns" addr add 10.99.0.1/24 dev wt0 && ip -n "$netns" link set wt0 up &&
         ip -n "$netns" -6 addr add fd99::1/64 dev wt0 nodad 2>/dev/null; then
         client="ip netns exec $netns"
+        # Clients that connect again and again keep half the ports in TIME_WAIT; then Linux looks
+        # for a free one for milliseconds.
+        $client sh -c 'echo 2000 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+            echo 2000 65000 >/proc/sys/net/ipv4/ip_local_port_range' 2>/dev/null
         return 0
     fi
     ip netns del "$netns" 2>/dev/null

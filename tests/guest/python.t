@@ -75,7 +75,7 @@ ok $? "threads, asyncio, sqlite3, ctypes, hashes"
 
 # Without the network there is a loopback still, which these use.
 modules="test_select test_poll test_epoll test_selectors test_mmap test_thread test_threading
-    test_signal test_os test_socket test_time test_queue test_fileio test_io test_posix"
+    test_signal test_os test_socket test_time test_queue test_fileio test_posix"
 if [ -f "$library/test/test_socket.py" ]; then
     # shellcheck disable=SC2086 # words
     LIMIT=280 w -m 1G -v "$library:$library" -v /etc/services -v /etc/protocols \

@@ -95,11 +95,14 @@ static void fake_take(phys_t p)
     __asan_unpoison_memory_region(phys_to_virt(p), PAGE_SIZE);
 }
 
+static uint64_t (*fake_reclaim)(unsigned order);
+
 phys_t frame_alloc(unsigned order)
 {
     assert_int_equal(order, 0);
-    if (fake_frames_used >= fake_frames_max)
-        return 0;
+    while (fake_frames_used >= fake_frames_max)
+        if (fake_reclaim == NULL || fake_reclaim(order) == 0)
+            return 0;
     /* From the top: archives are put at the bottom. */
     for (unsigned n = FAKE_FRAMES; n-- > 0;) {
         phys_t p = FAKE_FIRST + n * PAGE_SIZE;
@@ -134,6 +137,11 @@ void frame_put(phys_t p)
         fake_frames_used--;
         __asan_poison_memory_region(phys_to_virt(p), PAGE_SIZE);
     }
+}
+
+void frame_set_reclaim(uint64_t (*reclaim)(unsigned order))
+{
+    fake_reclaim = reclaim;
 }
 
 struct frame_stats frame_stats(void)

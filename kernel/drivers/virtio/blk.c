@@ -2,10 +2,11 @@
  * The block device (virtio 1.2 §5.2). A transfer is one chain: header, pages, status byte.
  * Any number of threads may have one under way; each sleeps until the interrupt finds its own
  * done. A device that never answers costs its request a bounded wait and an error; the
- * request's memory is then left to the device, for it may still write there.
+ * request and its pages are then left to the device, for it may still write there.
  */
 #include "drivers/blkdev.h"
 #include "drivers/virtio/virtio.h"
+#include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
@@ -27,10 +28,19 @@ struct request {
     struct virtio_blk_outhdr header;
     uint8_t status;
     bool done;
-    struct thread *thread;
+    struct thread *thread; /* NULL: it no longer waits */
+    unsigned n;
+    phys_t frames[BLK_MAX_SEGS]; /* referenced */
 };
 
 static unsigned nr_disks;
+
+static void request_free(struct request *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        frame_put(r->frames[i]);
+    kfree(r);
+}
 
 static void completed(struct virtq *vq)
 {
@@ -42,7 +52,10 @@ static void completed(struct virtq *vq)
         virtq_disable_irq(vq);
         while ((r = virtq_pop(vq, &len))) {
             r->done = true;
-            thread_wake(r->thread);
+            if (r->thread)
+                thread_wake(r->thread);
+            else
+                request_free(r);
         }
     } while (!virtq_enable_irq(vq));
     waitq_wake(&vb->room, ~0u);
@@ -59,7 +72,7 @@ static int submit(struct virtio_blk *vb, struct request *r, const struct virtq_s
         if (waitq_sleep_uninterruptible(&vb->room, ~0u, deadline) < 0)
             break;
     if (err < 0) {
-        kfree(r);
+        request_free(r);
         return -EIO;
     }
     if (!virtq_enable_irq(vb->vq))
@@ -68,10 +81,11 @@ static int submit(struct virtio_blk *vb, struct request *r, const struct virtq_s
     while (!r->done)
         if (!thread_block(deadline) && !r->done) {
             vb->dev.stats.timeouts++;
+            r->thread = NULL;
             return -EIO; /* r stays the device's */
         }
     err = r->status == VIRTIO_BLK_S_OK ? 0 : r->status == VIRTIO_BLK_S_UNSUPP ? -EOPNOTSUPP : -EIO;
-    kfree(r);
+    request_free(r);
     return err;
 }
 
@@ -105,9 +119,12 @@ static int blk_transfer(struct blkdev *b, bool write, uint64_t off, const phys_t
     if (!r)
         return -ENOMEM;
     segs[k++] = (struct virtq_seg){virt_to_phys(&r->header), sizeof(r->header), VIRTQ_READ};
-    for (unsigned i = 0; i < n; i++, left -= MIN(left, PAGE_SIZE))
+    for (unsigned i = 0; i < n; i++, left -= MIN(left, PAGE_SIZE)) {
+        frame_get(frames[i]);
+        r->frames[r->n++] = frames[i];
         segs[k++] = (struct virtq_seg){frames[i], MIN(left, PAGE_SIZE),
                                        write ? VIRTQ_READ : VIRTQ_WRITE};
+    }
     segs[k++] = (struct virtq_seg){virt_to_phys(&r->status), 1, VIRTQ_WRITE};
     err = submit(vb, r, segs, k);
     if (err < 0) {

@@ -150,6 +150,7 @@ static void sequences(void)
 static int second(int argc, char **argv)
 {
     OK(argc == 3 && !strcmp(argv[2], "an argument"));
+    OK(syscall(SYS_gettid) == getpid());
     OK(environ[0] && !strcmp(environ[0], "ONE=1") && !strcmp(environ[1], "TWO=zwei") &&
        !environ[2]);
     OK(fcntl(100, F_GETFD) == 0);
