@@ -29,9 +29,10 @@
 /* What the guest finds it by (kernel/drivers/virtio/blk.c): the first disk. */
 #define ROOT_DISK_WORD "wherry.root=vda"
 
-/* From the composition of the command line to the machine's start, about: the monitor's own time.
- * The guest adds its firmware's. */
-#define START_MS 60
+/* From the composition of the command line to the start of the machine: the time that the monitor
+ * takes, rounded up, since a clock that is a little ahead does less harm than one behind.
+ * The guest adds the time of its firmware. */
+#define START_MS 150
 
 /* Linux panics with more words for init than this (CONFIG_INIT_ENV_ARG_LIMIT, less its own). */
 #define LINUX_INIT_WORDS 30

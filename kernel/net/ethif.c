@@ -190,7 +190,10 @@ static void tx_done(struct netdev *d, void *cookie)
 {
     struct pbuf *p = cookie;
     p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
-    pbuf_free(p);
+    if (ethif_is_netbuf(p))
+        ethif_free_netbuf((struct netbuf *)p);
+    else
+        pbuf_free(p);
 }
 
 static bool has_headroom(const struct pbuf *p)
@@ -330,7 +333,10 @@ err_t ethif_transmit(struct netif *netif, struct pbuf *p)
 {
     struct netdev_frag f = {.data = p->payload, .len = p->len};
     err_t r = transmit((struct ethif *)netif, p, &f, 1);
-    pbuf_free(p);
+    if (likely(p->ref > 1))
+        p->ref--; /* the device has the other */
+    else
+        pbuf_free(p);
     return r;
 }
 

@@ -5,7 +5,10 @@
 
 #include "lib/base.h"
 
+#include "net/netbuf.h"
+
 #include "lwip/err.h"
+#include "lwip/pbuf.h"
 
 struct netdev;
 struct netif;
@@ -13,8 +16,6 @@ struct netif;
 /* Makes an interface of a device, down and without addresses. 0 or -ENOMEM. */
 int ethif_attach(struct netdev *d);
 /* The pbuf of a netbuf that starts a packet of its own, for the sockets. */
-struct pbuf;
-struct netbuf;
 struct pbuf *ethif_pbuf(struct netbuf *b);
 /* Is p a netbuf's pbuf? */
 bool ethif_is_netbuf(const struct pbuf *p);
@@ -26,3 +27,14 @@ err_t ethif_transmit(struct netif *netif, struct pbuf *p);
 bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation);
 /* Takes completed transmissions back on all interfaces. */
 void ethif_reclaim(void);
+
+/* pbuf_free() of a netbuf's pbuf, without detours when it is all there is and nobody else's. */
+static __always_inline void ethif_free_netbuf(struct netbuf *b)
+{
+    struct pbuf *p = (struct pbuf *)b->owner;
+
+    if (likely(p->ref == 1 && p->next == NULL))
+        netbuf_free(b);
+    else
+        pbuf_free(p);
+}

@@ -274,7 +274,7 @@ static ssize_t dgram_recvmsg(struct socket *s, struct sock_msg *m)
         name_sender(d, b, m->addr);
     if (unlikely(m->control != NULL) && wants_control(d))
         add_control(d, b, m);
-    pbuf_free(pbuf_of(b));
+    ethif_free_netbuf(b);
     return ret;
 }
 

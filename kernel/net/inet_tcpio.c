@@ -239,9 +239,46 @@ static ssize_t receive(struct tcp_sock *t, struct sock_msg *m)
     }
 }
 
+/* What nearly every receive is: all there is lies in one buffer, and there is room for it. */
+static __always_inline bool is_simple(const struct tcp_sock *t, const struct sock_msg *m)
+{
+    const struct pbuf *p = t->rx_head;
+    return p != NULL && p->next == NULL && !t->rx_busy && t->state == TS_CONNECTED &&
+           p->len <= m->it->count && !(m->flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) &&
+           p->len >= (size_t)t->in.sock.rcvlowat;
+}
+
+static ssize_t receive_simple(struct tcp_sock *t, struct sock_msg *m)
+{
+    struct pbuf *p = t->rx_head;
+    t->rx_busy = true;
+    ssize_t n = copy_to_iter(m->it, p->payload, p->len); /* may sleep; p may grow meanwhile */
+    unlock_direction(t, &t->rx_busy, EPOLLIN);
+    if (unlikely(n < 0))
+        return n;
+    if (likely((size_t)n == p->len && p->next == NULL)) {
+        t->rx_head = t->rx_tail = NULL;
+        t->rx_bytes = 0;
+        if (likely(ethif_is_netbuf(p)))
+            ethif_free_netbuf((struct netbuf *)p);
+        else
+            pbuf_free(p);
+    } else {
+        consume(t, (u32_t)n);
+    }
+    if (likely(t->pcb != NULL))
+        tcp_recved(t->pcb, (u32_t)n);
+    if (m->addr != NULL)
+        m->addr->len = 0;
+    net_flush();
+    return n;
+}
+
 ssize_t tcp_sock_recvmsg(struct socket *s, struct sock_msg *m)
 {
     struct tcp_sock *t = tcp_of(s);
+    if (likely(is_simple(t, m)))
+        return receive_simple(t, m);
     if (unlikely(m->flags & (MSG_OOB | MSG_ERRQUEUE)))
         return m->flags & MSG_OOB ? -EINVAL : -EAGAIN;
     if (unlikely(t->state == TS_LISTENING || (t->state == TS_IDLE && s->error == 0)))

@@ -24,9 +24,8 @@ static __always_inline bool header_sum_good(const u32_t w[5])
     uint64_t s = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
 
     s = (s >> 32) + (s & 0xffffffff);
-    s = (s >> 16) + (s & 0xffff);
-    s = (s >> 16) + (s & 0xffff);
-    return (((s >> 16) + s) & 0xffff) == 0xffff;
+    s = (s >> 16) + (s & 0xffff); /* at most 0x20000 now */
+    return s == 0xffff || s == 0x1fffe;
 }
 
 /* A sender's address that no single host can have; some that one can are called odd too. */
@@ -49,6 +48,13 @@ static __always_inline struct udp_pcb *only_receiver(u16_t port, u32_t dst)
                    (ip_2_ip4(&u->local_ip)->addr == 0 || ip_2_ip4(&u->local_ip)->addr == dst)
                ? u
                : NULL;
+}
+
+/* ip_addr_set_ip4_u32(), which also clears the rest of an IPv6 address: nobody looks at it. */
+static __always_inline void set_ip4(ip_addr_t *a, u32_t ip)
+{
+    ip_2_ip4(a)->addr = ip;
+    IP_SET_TYPE(a, IPADDR_TYPE_V4);
 }
 
 static __always_inline void step(struct pbuf *p, u16_t header)
@@ -103,8 +109,8 @@ bool ip4_fast_input(struct pbuf *p, struct netif *netif, bool csum_ok)
     ip_data.current_netif = ip_data.current_input_netif = netif;
     ip_data.current_ip4_header = (const struct ip_hdr *)w;
     ip_data.current_ip_header_tot_len = IP_HLEN;
-    ip_addr_set_ip4_u32_val(ip_data.current_iphdr_src, src);
-    ip_addr_set_ip4_u32_val(ip_data.current_iphdr_dest, dst);
+    set_ip4(&ip_data.current_iphdr_src, src);
+    set_ip4(&ip_data.current_iphdr_dest, dst);
     step(p, IP_HLEN);
     if (proto == IP_PROTO_TCP)
         tcp_input(p, netif);

@@ -38,6 +38,14 @@ struct netbuf_stats {
 };
 extern struct netbuf_stats netbuf_stats;
 extern uint64_t netbuf_limit;
+
+#ifdef WHERRY_HOST_TEST
+/* On the host each block is an allocation of its own, which a sanitizer can watch (tests/fuzz). */
+struct netbuf *netbuf_host_alloc(void);
+void netbuf_host_free(struct netbuf *b);
+#define netbuf_alloc netbuf_host_alloc
+#define netbuf_free  netbuf_host_free
+#else
 extern struct netbuf *netbuf_free_list;
 
 /* Sets the limit; once, before the first allocation. */
@@ -64,6 +72,7 @@ static __always_inline void netbuf_free(struct netbuf *b)
     netbuf_free_list = b;
     netbuf_stats.in_use--;
 }
+#endif
 
 /* Frees a packet: b and what follows it. */
 static inline void netbuf_free_packet(struct netbuf *b)

@@ -51,7 +51,7 @@ void udp_flow_learn(struct dgram_sock *d, const struct sock_msg *m, const struct
     struct udp_hdr *udp = (struct udp_hdr *)(h + UDP_AT);
     u32_t src, dst;
 
-    f->key = 0;
+    udp_flow_forget(f);
     if (!m->addr || m->addr->len != 16 || m->addr->family != AF_INET || m->control_len ||
         !IP_IS_V4_VAL(to->ip) || !IP_IS_V4_VAL(to->src) || ip_addr_ismulticast(&to->ip) ||
         net_is_lo(netif) || !(netif->offload & NETIF_OFFLOAD_TX_CSUM))
@@ -109,6 +109,7 @@ ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m)
 {
     struct udp_flow *f = &d->flow;
     size_t len = m->it->count;
+    u32_t uses = f->uses;
     struct netbuf *b;
     struct pbuf *p;
     u8_t *h;
@@ -126,7 +127,8 @@ ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m)
         netbuf_free(b);
         return -EFAULT;
     }
-    if (unlikely(!usable(d, m, len))) { /* the copy slept */
+    /* If the copy slept, the template may have been dropped, or made for another destination. */
+    if (unlikely(f->generation != etharp_generation || f->uses != uses)) {
         netbuf_free(b);
         goto rewind;
     }

@@ -22,6 +22,7 @@ struct udp_flow {
     struct netif *netif;
     u32_t src;           /* the interface's address then */
     u32_t generation;    /* of the ARP table: ethif_next_hop() */
+    u32_t uses;          /* changes whenever the template does */
     u32_t ip_sum;        /* of the IP header without length, id and checksum */
     u32_t pseudo_sum;    /* of the pseudo header without the length */
     u8_t headers[UDP_FLOW_HEADERS];
@@ -39,4 +40,5 @@ ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m);
 static inline void udp_flow_forget(struct udp_flow *f)
 {
     f->key = 0;
+    f->uses++;
 }

@@ -1,0 +1,443 @@
+/*
+ * The kernel and a network device for tests/fuzz/fuzz_net.c: see net_host.h.
+ */
+#include "net_host.h"
+
+#include "fs/file.h"
+#include "lib/random.h"
+#include "linux/cred.h"
+#include "mm/frame.h"
+#include "mm/slab.h"
+#include "net/ethif.h"
+#include "net/netbuf.h"
+#include "sched/clock.h"
+
+#include "lwip/dhcp.h"
+#include "lwip/etharp.h"
+#include "lwip/init.h"
+#include "lwip/ip4_frag.h"
+#include "lwip/ip6_frag.h"
+#include "lwip/nd6.h"
+#include "lwip/priv/tcp_priv.h"
+
+void *malloc(size_t n);
+void *calloc(size_t n, size_t m);
+void *realloc(void *p, size_t n);
+void *aligned_alloc(size_t align, size_t n);
+void free(void *p);
+__noreturn void abort(void);
+
+#define START_NS (1000 * NSEC_PER_SEC)
+
+/* ---- Memory ---- */
+
+unsigned host_allocs, host_fail_in;
+
+static bool refused(void)
+{
+    return host_fail_in != 0 && --host_fail_in == 0;
+}
+
+void *kmalloc(size_t n)
+{
+    void *p = refused() ? NULL : malloc(n);
+    host_allocs += p != NULL;
+    return p;
+}
+
+void *kzalloc(size_t n)
+{
+    void *p = refused() ? NULL : calloc(1, n);
+    host_allocs += p != NULL;
+    return p;
+}
+
+void *krealloc(void *p, size_t n)
+{
+    void *q = realloc(p, n);
+    host_allocs += p == NULL && q != NULL;
+    return q;
+}
+
+void kfree(void *p)
+{
+    host_allocs -= p != NULL;
+    free(p);
+}
+
+struct netbuf *netbuf_host_alloc(void)
+{
+    struct netbuf *b = refused() ? NULL : aligned_alloc(NETBUF_SIZE, NETBUF_SIZE);
+    if (b == NULL)
+        return NULL;
+    memset(b, 0xa5, NETBUF_SIZE);
+    host_allocs++;
+    netbuf_stats.in_use++;
+    return b;
+}
+
+void netbuf_host_free(struct netbuf *b)
+{
+    host_allocs--;
+    netbuf_stats.in_use--;
+    free(b);
+}
+
+struct netbuf_stats netbuf_stats;
+uint64_t netbuf_limit = 1024;
+
+struct frame_stats frame_stats(void)
+{
+    return (struct frame_stats){.total = 1u << 18, .free = 1u << 17};
+}
+
+/* ---- Time, chance ---- */
+
+static uint64_t now_ns = START_NS;
+
+uint64_t clock_mono_ns(void)
+{
+    return now_ns;
+}
+
+uint64_t clock_real_ns(void)
+{
+    return now_ns;
+}
+
+void clockevent_request(uint64_t deadline)
+{
+}
+
+void clock_advance(uint64_t ns)
+{
+    uint64_t end = now_ns + ns, next;
+    while ((next = timer_run(now_ns)) <= end)
+        now_ns = MAX(now_ns, next);
+    now_ns = end;
+}
+
+static uint64_t chance;
+
+uint64_t random_u64(void)
+{
+    chance = chance * 6364136223846793005ull + 1442695040888963407ull;
+    return chance ^ chance >> 29;
+}
+
+/* ---- Threads, application memory, files ---- */
+
+struct thread *current_thread;
+struct cred cred;
+bool host_fault;
+bool (*host_sleep)(bool copying);
+
+size_t user_copy(void *dst, const void *src, size_t n)
+{
+    host_sleep(true);
+    if (host_fault) {
+        host_fault = false;
+        memcpy(dst, src, n / 2);
+        return n - n / 2;
+    }
+    memcpy(dst, src, n);
+    return 0;
+}
+
+size_t user_zero(void *dst, size_t n)
+{
+    memset(dst, 0, n);
+    return 0;
+}
+
+int waitq_sleep(struct waitq *q, uint32_t events, uint64_t deadline)
+{
+    if (!host_sleep(false))
+        return -ERESTARTSYS;
+    return deadline <= now_ns ? -ETIMEDOUT : 0;
+}
+
+void waitq_wake_slow(struct waitq *q, uint32_t events)
+{
+}
+
+void thread_yield(void)
+{
+    clock_advance(20 * NSEC_PER_MSEC);
+    host_poll();
+}
+
+void signal_send_thread(struct thread *t, int sig, const void *info)
+{
+}
+
+void file_init(struct file *f, const struct file_ops *ops, uint32_t flags, uint32_t kind)
+{
+    *f = (struct file){.ops = ops, .refs = 1, .flags = flags, .kind = kind};
+    waitq_init(&f->waitq);
+    list_init(&f->watches);
+}
+
+void file_put_last(struct file *f)
+{
+    f->refs = 1;
+    f->ops->release(f);
+}
+
+void file_sigio(struct file *f, int band)
+{
+}
+
+void dns_init(void)
+{
+}
+
+void dns_setserver(u8_t i, const ip_addr_t *server)
+{
+}
+
+size_t strlcpy(char *dst, const char *src, size_t size)
+{
+    size_t n = strlen(src), k = size == 0 ? 0 : MIN(n, size - 1);
+    memcpy(dst, src, k);
+    if (size != 0)
+        dst[k] = '\0';
+    return n;
+}
+
+const char *parse_u64(const char *s, uint64_t *out)
+{
+    return NULL; /* lwIP's own names of interfaces are of no interest */
+}
+
+/* ---- The device ---- */
+
+#define RX_MAX 64u
+#define TX_MAX 128u
+
+bool host_tx_hold, host_tx_full, host_link = true;
+struct host_sent host_sent[HOST_SENT];
+unsigned host_sent_count;
+
+static struct netbuf *rx_ring[RX_MAX];
+static unsigned rx_count;
+static void *tx_ring[TX_MAX];
+static unsigned tx_count;
+static struct poller *poller;
+
+void poller_register(struct poller *p)
+{
+    poller = p;
+}
+
+bool pollers_run(void)
+{
+    return poller != NULL && poller->poll(poller);
+}
+
+void host_poll(void)
+{
+    while (pollers_run())
+        ;
+}
+
+static unsigned rx_burst(struct netdev *d, unsigned queue, struct netbuf **packets, unsigned max)
+{
+    unsigned n = MIN(rx_count, max);
+    memcpy(packets, rx_ring, n * sizeof(*packets));
+    rx_count -= n;
+    memmove(rx_ring, rx_ring + n, rx_count * sizeof(*rx_ring));
+    return n;
+}
+
+/* A block with at most n bytes of data; how many it took. */
+static size_t fill_block(struct netbuf *b, const uint8_t *data, size_t n, uint8_t layout, bool first)
+{
+    size_t head = NETBUF_HEAD + (first ? NETDEV_HEADROOM : 0), room = NETBUF_SIZE - head;
+    if ((layout & 3) == 2)
+        room = MIN(room, first ? 54u + (layout >> 3) : 1u + (layout >> 3) * 5u);
+    n = MIN(n, room);
+    b->data = (uint16_t)((layout & 3) == 0 ? NETBUF_SIZE - n : head);
+    b->len = (uint16_t)n;
+    memcpy((uint8_t *)b + b->data, data, n);
+    return n;
+}
+
+void host_receive(const uint8_t *frame, size_t len, uint8_t layout)
+{
+    struct netbuf *first = NULL, **link = &first;
+    unsigned fail = host_fail_in, blocks = 0;
+    size_t done = 0;
+    if (len < ETH_HLEN || len > 0xffff + ETH_HLEN || rx_count == RX_MAX ||
+        netbuf_stats.in_use > netbuf_limit)
+        return; /* the driver drops it */
+    host_fail_in = 0;
+    while (done < len) {
+        struct netbuf *b = netbuf_host_alloc();
+        done += fill_block(b, frame + done, len - done, layout, first == NULL);
+        b->next = NULL;
+        *link = b;
+        link = &b->next;
+        blocks++;
+    }
+    host_fail_in = fail;
+    first->total = (uint32_t)len;
+    first->nbufs = (uint8_t)blocks;
+    first->flags = layout & 4 ? NETBUF_CSUM_OK : 0;
+    if (blocks > 65) { /* the driver's limit */
+        netbuf_free_packet(first);
+        return;
+    }
+    rx_ring[rx_count++] = first;
+}
+
+static int tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
+{
+    static uint8_t whole[0x20000];
+    size_t len = 0;
+    if (host_tx_full || tx_count == TX_MAX)
+        return -ENOSPC;
+    assert(t->nfrags >= 1 && t->nfrags <= NETDEV_MAX_FRAGS);
+    if (t->headroom)
+        memset((uint8_t *)t->frags[0].data - NETDEV_HEADROOM, 0, NETDEV_HEADROOM);
+    for (unsigned i = 0; i < t->nfrags; i++) {
+        assert(len + t->frags[i].len <= sizeof(whole));
+        memcpy(whole + len, t->frags[i].data, t->frags[i].len);
+        len += t->frags[i].len;
+    }
+    assert(len >= ETH_HLEN && len <= 0xffff + ETH_HLEN);
+    assert(t->frags[0].len >= ETH_HLEN);
+    if (t->csum_start != 0)
+        assert(t->csum_start >= ETH_HLEN + 20 && t->csum_start + t->csum_off + 2u <= len);
+    if (t->gso_size != 0)
+        assert(t->csum_start != 0 && t->hdr_len <= t->frags[0].len && t->hdr_len > t->csum_start);
+    else
+        assert(len <= ETH_HLEN + (size_t)d->mtu);
+    struct host_sent *s = &host_sent[host_sent_count++ % HOST_SENT];
+    s->len = MIN(len, sizeof(s->data));
+    memcpy(s->data, whole, s->len);
+    tx_ring[tx_count++] = t->cookie;
+    return 0;
+}
+
+void host_tx_complete(unsigned count)
+{
+    while (tx_count > 0 && count-- > 0) {
+        void *cookie = tx_ring[0];
+        tx_count--;
+        memmove(tx_ring, tx_ring + 1, tx_count * sizeof(*tx_ring));
+        host_dev.tx_done(&host_dev, cookie);
+    }
+}
+
+static void tx_reclaim(struct netdev *d, unsigned queue)
+{
+    if (!host_tx_hold)
+        host_tx_complete(TX_MAX);
+}
+
+static void kick(struct netdev *d, unsigned queue)
+{
+    tx_reclaim(d, queue);
+}
+
+static bool arm(struct netdev *d, unsigned queue)
+{
+    return rx_count == 0;
+}
+
+static bool link_up(struct netdev *d)
+{
+    return host_link;
+}
+
+static const struct netdev_ops ops = {
+    .rx_burst = rx_burst,
+    .tx = tx,
+    .kick = kick,
+    .tx_reclaim = tx_reclaim,
+    .arm = arm,
+    .link_up = link_up,
+};
+
+struct netdev host_dev = {
+    .name = "eth0",
+    .mac = {0x52, 0x54, 0, 0, 0, 2},
+    .mtu = 1500,
+    .queues = 1,
+    .ops = &ops,
+};
+
+/* ---- A life ---- */
+
+void host_init(void)
+{
+    static struct timer first; /* the heap's array stays */
+    timer_init(&first, NULL);
+    timer_set(&first, UINT64_MAX);
+    timer_cancel(&first);
+    net_timers_init();
+    lwip_init();
+    net_lo = netif_list;
+    net_lo->mtu = net_lo->mtu6 = 16384;
+    NETIF_SET_CHECKSUM_CTRL(net_lo, NETIF_CHECKSUM_DISABLE_ALL);
+    netdev_register(&host_dev);
+}
+
+struct netif *host_attach(bool dhcp)
+{
+    static const ip6_addr_t global = {.addr = {PP_HTONL(0xfd000000), 0, 0, PP_HTONL(2)}};
+    ip4_addr_t ip = {OUR_IP4}, mask = {MASK_IP4}, gw = {PEER_IP4};
+    chance = 1;
+    host_sent_count = 0;
+    host_tx_hold = host_tx_full = host_fault = false;
+    host_link = true;
+    host_fail_in = 0;
+    if (ethif_attach(&host_dev) < 0)
+        panic("no memory for the interface");
+    struct netif *n = host_dev.user;
+    n->hostname = "fuzz";
+    netif_set_default(n);
+    netif_create_ip6_linklocal_address(n, 1);
+    netif_ip6_addr_set_state(n, 0, IP6_ADDR_PREFERRED);
+    netif_set_ip6_autoconfig_enabled(n, 1);
+    netif_ip6_addr_set(n, 1, &global);
+    netif_ip6_addr_set_state(n, 1, IP6_ADDR_PREFERRED);
+    if (!dhcp)
+        netif_set_addr(n, &ip, &mask, &gw);
+    netif_set_up(n);
+    if (dhcp)
+        dhcp_start(n);
+    net_timers_start();
+    net_flush();
+    return n;
+}
+
+void host_detach(void)
+{
+    struct netif *n = host_dev.user;
+    host_tx_hold = host_tx_full = false;
+    host_fail_in = 0;
+    host_poll();
+    net_flush();
+    while (tcp_active_pcbs != NULL)
+        tcp_abort(tcp_active_pcbs);
+    while (tcp_tw_pcbs != NULL)
+        tcp_abort(tcp_tw_pcbs);
+    assert(tcp_listen_pcbs.pcbs == NULL && tcp_bound_pcbs == NULL);
+    for (unsigned i = 0; i < 256; i++) {
+        ip_reass_tmr();
+        ip6_reass_tmr();
+    }
+    net_flush();
+    if (netif_dhcp_data(n) != NULL)
+        dhcp_cleanup(n);
+    netif_remove(n);
+    while (rx_count > 0)
+        netbuf_free_packet(rx_ring[--rx_count]);
+    host_tx_complete(TX_MAX);
+    net_flush();
+    poller = NULL;
+    kfree(n);
+    host_dev.user = NULL;
+}
