@@ -238,7 +238,11 @@ static err_t transmit(struct ethif *e, struct pbuf *p, struct netdev_frag *frags
         pbuf_free(p);
         return ERR_MEM;
     }
-    net_tx_queued = true;
+    if (unlikely(net_tx_pending != e->dev)) {
+        if (net_tx_pending != NULL)
+            net_tx_kick(net_tx_pending);
+        net_tx_pending = e->dev;
+    }
     return ERR_OK;
 }
 

@@ -394,6 +394,8 @@ static int tcp_disconnect(struct tcp_sock *t)
     struct tcp_pcb *pcb = t->pcb;
     if (t->state == TS_LISTENING)
         return -EINVAL;
+    if (t->rx_busy || t->tx_busy)
+        return -EBUSY; /* another thread copies from the queue that is to be dropped */
     if (pcb != NULL) {
         tcp_sock_detach(t);
         tcp_abort(pcb);

@@ -25,13 +25,23 @@ extern struct net_stats net_stats;
 
 /* Hands to the devices what was queued and delivers what was sent to ourselves: at the end of
  * whatever ran the stack. */
-void net_flush_slow(void);
-extern bool net_tx_queued; /* packets wait for a kick */
+void net_deliver_local(void);
+struct netdev;
+extern struct netdev *net_tx_pending; /* has packets that it was not told of; at most one has */
 extern struct netif *net_lo;
+void net_tx_kick(struct netdev *d);
 static inline void net_flush(void)
 {
-    if (net_tx_queued || net_lo->loop_first != NULL)
-        net_flush_slow();
+    struct netdev *d = net_tx_pending;
+
+    if (unlikely(net_lo->loop_first != NULL)) {
+        net_deliver_local();
+        d = net_tx_pending;
+    }
+    if (d != NULL) {
+        net_tx_pending = NULL;
+        net_tx_kick(d);
+    }
 }
 
 /* Brings tcp_ticks up to date; wherever the stack is entered with a packet. */

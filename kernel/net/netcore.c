@@ -12,7 +12,7 @@
 #include "lwip/inet_chksum.h"
 
 struct net_stats net_stats;
-bool net_tx_queued;
+struct netdev *net_tx_pending;
 struct netif *net_lo;
 
 #define LO_MTU 16384
@@ -76,7 +76,7 @@ static bool deliver_local(void)
     return any;
 }
 
-void net_flush_slow(void)
+void net_deliver_local(void)
 {
     static bool running; /* a delivered packet may lead here again by way of a callback */
     if (running)
@@ -85,13 +85,12 @@ void net_flush_slow(void)
     tcp_sync_ticks();
     while (deliver_local())
         ;
-    if (net_tx_queued) {
-        net_tx_queued = false;
-        list_for_each (d, &netdev_list, struct netdev, link) {
-            d->ops->kick(d, 0);
-        }
-    }
     running = false;
+}
+
+void net_tx_kick(struct netdev *d)
+{
+    d->ops->kick(d, 0);
 }
 
 void net_ifname(const struct netif *netif, char name[16])
