@@ -33,6 +33,27 @@ $(TEST_B)/fuzz/%: tests/fuzz/%.c tests/unit/shim.c $$(filter-out $$(FLAG_WORDS),
 	@clang $(TEST_FLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize=alignment \
 		-o $@ $(filter %.c,$^)
 
+# The network stack as the kernel compiles it (no C library's headers, lwIP with our patches), with
+# lwIP's assertions: its parts are objects, since lwIP is many files.
+NET_FUZZ_FLAGS = $(filter-out -MMD -MP,$(KCPPFLAGS)) $(LWIP_INC) -Ikernel/lib/compat -iquote tests/fuzz \
+	-std=gnu11 -O1 -g -ffreestanding -fno-strict-aliasing -fno-omit-frame-pointer -Wall -Wno-unused-parameter -Wno-address \
+	-DWHERRY_HOST_TEST -DWHERRY_LWIP_ASSERT -fsanitize=address,undefined -fno-sanitize=alignment \
+	-fno-sanitize-recover=undefined -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp,indirect-calls
+NET_FUZZ_SRC  := $(call sources_of,tests/fuzz/fuzz_net.c) tests/fuzz/fuzz_net.c
+NET_FUZZ_OBJ  := $(NET_FUZZ_SRC:%.c=$(TEST_B)/net/%.o) $(LWIP_SRC:%=$(TEST_B)/net/lwip/%.o)
+$(NET_FUZZ_OBJ): $(LWIP)/.stamp $(UAPI)/.stamp $(LWIP_CONF)
+$(TEST_B)/net/lwip/%.o:
+	@mkdir -p $(@D)
+	@clang $(NET_FUZZ_FLAGS) -MMD -MP -c $(LWIP)/src/$*.c -o $@
+$(TEST_B)/net/%.o: %.c
+	@mkdir -p $(@D)
+	@clang $(NET_FUZZ_FLAGS) -MMD -MP -c $< -o $@
+$(TEST_B)/fuzz/fuzz_net: $(NET_FUZZ_OBJ)
+	@mkdir -p $(@D)
+	@echo "  FUZZ fuzz_net"
+	@clang -no-pie -fsanitize=fuzzer,address,undefined -o $@ $^ tests/unit/shim.c
+-include $(NET_FUZZ_OBJ:.o=.d)
+
 # What the tests of the tool and of guests find in their environment.
 TEST_GOALS := test check guest tool-tests test-redis-suite soak demo docs
 $(TEST_GOALS): export WHERRY := $(abspath $(B)/bin/wherry)

@@ -1,5 +1,5 @@
 # The decompressors for the initial root: zlib's inflate and zstd's decoder, from the Debian
-# source packages in third_party/SOURCES, compiled like the kernel but for warnings and size.
+# source packages in third_party/SOURCES, compiled like the kernel but for warnings, size and unwind tables.
 ZLIB_DIR := $(B)/src/zlib
 ZSTD_DIR := $(B)/src/zstd
 ZLIB_C   := inflate inftrees inffast crc32 adler32
@@ -32,7 +32,8 @@ $(ZLIB_C:%=$(ZLIB_DIR)/%.c): $(ZLIB_DIR)/.fetched ;
 $(ZSTD_C:%=$(ZSTD_DIR)/lib/%.c): $(ZSTD_DIR)/.fetched ;
 $(B)/kernel/fs/decompress.o: | $(ZLIB_DIR)/.fetched $(ZSTD_DIR)/.fetched
 
-THIRD_PARTY_FLAGS = -isystem kernel/lib/compat $(KCPPFLAGS) $(KCFLAGS) -Os -w
+THIRD_PARTY_FLAGS = -isystem kernel/lib/compat $(KCPPFLAGS) $(KCFLAGS) -Os -falign-functions=1 \
+	-fno-asynchronous-unwind-tables -fno-unwind-tables -w
 
 $(B)/third_party/zlib/%.o: $(ZLIB_DIR)/%.c $(UAPI)/.stamp
 	@mkdir -p $(@D)

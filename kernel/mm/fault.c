@@ -19,6 +19,9 @@ bool mm_huge_disabled;
 /* And only where one is a small part of all memory: most of it may never be touched. */
 #define HUGE_MIN_TOTAL (128 * MiB / PAGE_SIZE)
 
+/* What a fault on a file looks at; the larger, the more is mapped that nobody uses. */
+#define AROUND_SIZE (32 * PAGE_SIZE)
+
 static int set_entry(virt_t va, uint64_t *pte, uint64_t entry)
 {
     uint64_t old = *pte;
@@ -110,6 +113,29 @@ static int copy_on_write(struct vma *v, virt_t va, uint64_t *pte)
     return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
 }
 
+/*
+ * Maps what the object holds in memory already around va too: an entry costs a tenth of a fault.
+ * They are not marked as used.
+ */
+static void map_around(struct vma *v, virt_t va)
+{
+    virt_t from = MAX(ALIGN_DOWN(va, AROUND_SIZE), v->start);
+    virt_t end = MIN(ALIGN_DOWN(va, AROUND_SIZE) + AROUND_SIZE, v->end);
+    uint64_t rights = (mmu_rights(v->prot) & ~(PTE_W | PTE_A)) | PTE_COW;
+    uint64_t *pte = pte_lookup(from, false, NULL); /* one table: a window is smaller */
+
+    for (; from < end; from += PAGE_SIZE, pte++) {
+        phys_t p;
+        if (*pte)
+            continue;
+        p = v->ops->page_ready(v, v->pgoff + ((from - v->start) >> PAGE_SHIFT));
+        if (!p)
+            continue;
+        *pte = p | rights;
+        mmu_account(*pte, 1);
+    }
+}
+
 /* Is page pgoff of the file still mapped at va, in the same way? */
 static bool same_mapping(const struct vma *v, virt_t va, const struct file *file, uint64_t pgoff,
                          bool shared)
@@ -147,6 +173,8 @@ static int fault_file(struct vma *v, virt_t va, bool write)
     if (shared)
         return set_entry(va, pte, p | (write ? rights : rights & ~PTE_W));
     set_entry(va, pte, p | (rights & ~PTE_W) | PTE_COW);
+    if (v->ops->page_ready)
+        map_around(v, va);
     return write ? copy_on_write(v, va, pte) : 0;
 }
 

@@ -265,9 +265,13 @@ void frame_split(phys_t p)
 
 void frame_adopt(phys_t start, phys_t end)
 {
-    for (; start < end; start += PAGE_SIZE) {
+    while (start < end) {
         struct frame_range *r = range_of(start);
-        if (r) {
+        if (!r) {
+            start += PAGE_SIZE;
+            continue;
+        }
+        for (; start < MIN(end, r->end); start += PAGE_SIZE) {
             make_single(&r->frames[index_in(r, start)]);
             r->total++;
         }

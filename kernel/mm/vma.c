@@ -13,10 +13,12 @@
 
 /* vm.max_map_count's default. */
 #define MAX_MAPPINGS 65530
-/* File pages that are in memory already are mapped at once, up to this many: a page-table entry
- * costs a hundredth of a fault. */
-#define MAP_AHEAD_PAGES 2048
 
+/* Cutting a mapping in two must work when memory is out: unmapping a part is how it comes back. */
+#define SPARES 8
+
+static struct vma *spares[SPARES];
+static unsigned nr_spares;
 static struct rb_tree tree;
 static unsigned nr_mappings;
 virt_t vma_mmap_top = USER_MAX;
@@ -80,7 +82,10 @@ static void discard(struct vma *v)
     mm_stats.virt_pages -= (v->end - v->start) >> PAGE_SHIFT;
     if (v->file)
         file_put(v->file);
-    kfree(v);
+    if (nr_spares < SPARES)
+        spares[nr_spares++] = v;
+    else
+        kfree(v);
 }
 
 /* Cuts v in two at addr; the upper part is new. */
@@ -93,6 +98,8 @@ static int split(struct vma *v, virt_t addr)
     if (nr_mappings >= MAX_MAPPINGS)
         return -ENOMEM;
     up = kmalloc(sizeof(*up));
+    if (!up && nr_spares)
+        up = spares[--nr_spares];
     if (!up)
         return -ENOMEM;
     *up = *v;
@@ -184,33 +191,8 @@ static bool range_free(virt_t addr, size_t len)
     return !v || v->start >= addr + len;
 }
 
-/* Maps what the object holds in memory already, so that it never faults. */
-static void map_ahead(struct vma *v)
-{
-    uint64_t pages = MIN((v->end - v->start) >> PAGE_SHIFT, (uint64_t)MAP_AHEAD_PAGES);
-    uint64_t rights = (mmu_rights(v->prot) & ~PTE_W) | PTE_COW;
-    uint64_t *pte = NULL;
-
-    for (uint64_t i = 0; i < pages; i++) {
-        virt_t va = v->start + (i << PAGE_SHIFT);
-        phys_t p = v->ops->page_ready(v, v->pgoff + i);
-
-        if (!p)
-            return;
-        if (!pte || !(va & ~HUGE_MASK))
-            pte = pte_lookup(va, true, NULL);
-        if (!pte) {
-            frame_put(p);
-            return;
-        }
-        *pte = p | rights;
-        mmu_account(*pte, 1);
-        pte++;
-    }
-}
-
 static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file *file,
-                       uint64_t pgoff, const char *name, bool ahead)
+                       uint64_t pgoff, const char *name)
 {
     bool huge = !file && len >= HUGE_SIZE && !(flags & (MAP_STACK | VMA_STACK));
     struct vma *v;
@@ -263,8 +245,6 @@ static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, s
         file_get(file);
     }
     insert(v);
-    if (ahead && v->ops && v->ops->page_ready && v->prot && (flags & MAP_TYPE) == MAP_PRIVATE)
-        map_ahead(v);
     merge(v);
     return addr;
 }
@@ -272,7 +252,7 @@ static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, s
 long vma_map(virt_t addr, size_t len, unsigned prot, unsigned flags, struct file *file,
              uint64_t pgoff, const char *name)
 {
-    return map_region(addr, len, prot, flags, file, pgoff, name, true);
+    return map_region(addr, len, prot, flags, file, pgoff, name);
 }
 
 int vma_unmap(virt_t addr, size_t len)
@@ -484,7 +464,7 @@ long vma_remap(virt_t old, size_t old_len, size_t new_len, unsigned flags, virt_
 
     if (file)
         file_get(file);
-    to = map_region(new_addr, new_len, prot, map_flags, file, pgoff, name, false);
+    to = map_region(new_addr, new_len, prot, map_flags, file, pgoff, name);
     if (to >= 0) {
         r = mmu_move(old, to, MIN(old_len, new_len));
         if (r < 0) {

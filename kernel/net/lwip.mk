@@ -15,7 +15,11 @@ $(LWIP)/.stamp: scripts/fetch-src third_party/SOURCES $(wildcard patches/lwip/*.
 	scripts/fetch-src lwip $(LWIP)
 	@touch $@
 
-$(LWIP_OBJ): $(B)/lwip/%.o: $(LWIP)/.stamp $(UAPI)/.stamp kernel/net/lwip/lwipopts.h
+# The compiler does not name these as dependencies, since system headers include them. An object that
+# was compiled with other options than its neighbours has other ideas of sizes: memory corruption.
+LWIP_CONF := kernel/net/lwip/lwipopts.h kernel/net/lwip/hooks.h kernel/net/lwip/arch/cc.h
+
+$(LWIP_OBJ): $(B)/lwip/%.o: $(LWIP)/.stamp $(UAPI)/.stamp $(LWIP_CONF)
 	@mkdir -p $(@D)
 	@echo "  CC  lwip/$*.c"
 	@$(CC) $(KCPPFLAGS) $(LWIP_INC) -Ikernel/lib/compat $(KCFLAGS) $(LWIP_WARN) \
@@ -23,4 +27,4 @@ $(LWIP_OBJ): $(B)/lwip/%.o: $(LWIP)/.stamp $(UAPI)/.stamp kernel/net/lwip/lwipop
 
 # Our files that include lwIP's headers.
 $(filter $(B)/kernel/net/%,$(KOBJ)): KCPPFLAGS += $(LWIP_INC) -Ikernel/lib/compat
-$(filter $(B)/kernel/net/%,$(KOBJ)): $(LWIP)/.stamp
+$(filter $(B)/kernel/net/%,$(KOBJ)): $(LWIP)/.stamp $(LWIP_CONF)

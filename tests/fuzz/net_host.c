@@ -12,6 +12,8 @@
 #include "net/netbuf.h"
 #include "sched/clock.h"
 
+#include <linux/if_ether.h>
+
 #include "lwip/dhcp.h"
 #include "lwip/etharp.h"
 #include "lwip/init.h"
@@ -38,30 +40,73 @@ static bool refused(void)
     return host_fail_in != 0 && --host_fail_in == 0;
 }
 
+/* Who allocated what is live: a hash table, for host_leaks(). */
+#define LIVE    65536u
+#define CALLERS 6u
+static struct {
+    void *p;
+    const void *callers[CALLERS];
+} live[LIVE];
+
+static void *remember(void *p)
+{
+    const uintptr_t *fp = __builtin_frame_address(0);
+    if (p == NULL)
+        return NULL;
+    host_allocs++;
+    unsigned i = (unsigned)((uintptr_t)p >> 4) % LIVE;
+    while (live[i].p > (void *)1)
+        i = (i + 1) % LIVE;
+    live[i].p = p;
+    for (unsigned k = 0; k < CALLERS; k++, fp = (const uintptr_t *)fp[0])
+        live[i].callers[k] = (const void *)fp[1];
+    return p;
+}
+
+static void forget(void *p)
+{
+    host_allocs--;
+    unsigned i = (unsigned)((uintptr_t)p >> 4) % LIVE;
+    while (live[i].p != p && live[i].p != NULL)
+        i = (i + 1) % LIVE;
+    if (live[i].p == p)
+        live[i].p = (void *)1; /* a gravestone */
+}
+
+void host_forget_all(void)
+{
+    memset(live, 0, sizeof(live));
+}
+
+void host_leaks(void)
+{
+    for (unsigned i = 0; i < LIVE; i++) {
+        if (live[i].p > (void *)1)
+            kprintf("left over: %p %p %p %p %p\n", live[i].callers[1], live[i].callers[2],
+                    live[i].callers[3], live[i].callers[4], live[i].callers[5]);
+    }
+}
+
 void *kmalloc(size_t n)
 {
-    void *p = refused() ? NULL : malloc(n);
-    host_allocs += p != NULL;
-    return p;
+    return remember(refused() ? NULL : malloc(n));
 }
 
 void *kzalloc(size_t n)
 {
-    void *p = refused() ? NULL : calloc(1, n);
-    host_allocs += p != NULL;
-    return p;
+    return remember(refused() ? NULL : calloc(1, n));
 }
 
+/* Only the timers' heap grows, and stays. */
 void *krealloc(void *p, size_t n)
 {
-    void *q = realloc(p, n);
-    host_allocs += p == NULL && q != NULL;
-    return q;
+    return realloc(p, n);
 }
 
 void kfree(void *p)
 {
-    host_allocs -= p != NULL;
+    if (p != NULL)
+        forget(p);
     free(p);
 }
 
@@ -71,14 +116,14 @@ struct netbuf *netbuf_host_alloc(void)
     if (b == NULL)
         return NULL;
     memset(b, 0xa5, NETBUF_SIZE);
-    host_allocs++;
+    remember(b);
     netbuf_stats.in_use++;
     return b;
 }
 
 void netbuf_host_free(struct netbuf *b)
 {
-    host_allocs--;
+    forget(b);
     netbuf_stats.in_use--;
     free(b);
 }
@@ -129,6 +174,8 @@ uint64_t random_u64(void)
 
 struct thread *current_thread;
 struct cred cred;
+struct fd_entry *fd_entries; /* no descriptors here, only sockets */
+unsigned fd_limit;
 bool host_fault;
 bool (*host_sleep)(bool copying);
 
@@ -372,10 +419,6 @@ struct netdev host_dev = {
 
 void host_init(void)
 {
-    static struct timer first; /* the heap's array stays */
-    timer_init(&first, NULL);
-    timer_set(&first, UINT64_MAX);
-    timer_cancel(&first);
     net_timers_init();
     lwip_init();
     net_lo = netif_list;
@@ -430,8 +473,10 @@ void host_detach(void)
         ip6_reass_tmr();
     }
     net_flush();
-    if (netif_dhcp_data(n) != NULL)
+    if (netif_dhcp_data(n) != NULL) {
+        dhcp_release_and_stop(n);
         dhcp_cleanup(n);
+    }
     netif_remove(n);
     while (rx_count > 0)
         netbuf_free_packet(rx_ring[--rx_count]);

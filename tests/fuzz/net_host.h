@@ -22,6 +22,10 @@ extern bool host_link;
 extern bool host_fault;                  /* the next copy of application memory fails */
 extern bool (*host_sleep)(bool copying); /* false: a signal has come */
 
+/* What is live now is not to be counted; what has come to live since, with the place in the program
+ * (addr2line tells the line). */
+void host_forget_all(void);
+void host_leaks(void);
 void host_init(void);
 /* The interface, up and with addresses; host_detach() takes it away, with all that depends on it. */
 struct netif *host_attach(bool dhcp);
@@ -52,19 +56,19 @@ extern const uint8_t peer_mac[6];
 #define PEER_IP4 0x0100000au /* 10.0.0.1; .n for others */
 #define MASK_IP4 0x00ffffffu
 
-struct frame {
+struct wire {
     uint8_t data[FRAME_MAX];
     size_t len;
 };
 
 /* The four headers of one's choice; payload follows, then finish. Addresses in network order. */
-void frame_ip4(struct frame *f, uint32_t src, uint32_t dst, uint8_t proto);
-void frame_ip6(struct frame *f, const void *src, const void *dst, uint8_t proto);
-void frame_put(struct frame *f, const void *data, size_t n);
-void frame_put8(struct frame *f, uint8_t v);
-void frame_put16(struct frame *f, uint16_t v);
-void frame_put32(struct frame *f, uint32_t v);
+void wire_ip4(struct wire *f, uint32_t src, uint32_t dst, uint8_t proto);
+void wire_ip6(struct wire *f, const void *src, const void *dst, uint8_t proto);
+void wire_put(struct wire *f, const void *data, size_t n);
+void wire_put8(struct wire *f, uint8_t v);
+void wire_put16(struct wire *f, uint16_t v);
+void wire_put32(struct wire *f, uint32_t v);
 /* Makes lengths and checksums right as far as headers can be followed. */
-void frame_repair(struct frame *f);
+void wire_repair(struct wire *f);
 /* A peer's natural answer to a frame of ours; false if there is none. choice varies it. */
-bool frame_answer(struct frame *f, const uint8_t *sent, size_t len, uint8_t choice);
+bool wire_answer(struct wire *f, const uint8_t *sent, size_t len, uint8_t choice);

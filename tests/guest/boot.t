@@ -80,6 +80,39 @@ w -v "$dir/tree:/tree" busybox -- ls -1 /tree/sub
 [ "$(grep -c '^[0-9]' "$dir/out")" -eq 300 ]
 ok $? "300 files are there"
 
+# Clocks: the date, and the rate over two seconds, as the host sees both.
+cat >clock.c <<'C'
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+static double at(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+int main(void)
+{
+    double mono = at(CLOCK_MONOTONIC);
+    printf("%f\n", at(CLOCK_REALTIME));
+    fflush(stdout);
+    while (at(CLOCK_MONOTONIC) - mono < 2)
+        usleep(10000);
+    printf("%f\n", at(CLOCK_REALTIME));
+}
+C
+gcc -O1 -w -static -o clock clock.c
+for machine in microvm q35; do
+    timeout 20 "$WHERRY" run -q --net none --machine $machine ./clock 2>&1 </dev/null |
+        perl -MTime::HiRes=time -ne 'BEGIN { $| = 1 } s/\r?\n//; printf "%s %.3f\n", $_, time' >out
+    console=out
+    perl -e '@l = map { [split] } <>; exit 1 if @l != 2; $off = $l[0][0] - $l[0][1];
+        $rate = ($l[1][0] - $l[0][0]) / ($l[1][1] - $l[0][1]);
+        printf "# off by %.3f s, rate %.4f\n", $off, $rate;
+        exit !(abs($off) < 1 && abs($rate - 1) < 0.05)' out
+    ok $? "the clock on $machine agrees with the host's"
+done
+
 # What the tool would refuse beforehand goes past it to the kernel: QEMU takes the last -initrd,
 # and the kernel the last init=.
 gives() { # STATUS NAME TEXT ARGS...

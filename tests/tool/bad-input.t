@@ -90,6 +90,7 @@ refuses "bad machine" "one of microvm" run --machine vax x
 refuses "bad accelerator" "one of auto" run --accel magic x
 refuses "bad VMM" "one of qemu" run --vmm vmware x
 refuses "bad compression" "one of none" run --compress rar x
+refuses "bad place of the root" "one of auto" run --root nfs x
 refuses "bad time limit" "--timeout soon" run --timeout soon x
 refuses "bad volume" "absolute guest path" run -v a:b x
 refuses "writable volume" "cannot reach the host" run -v /a:/b:rw x
@@ -99,6 +100,7 @@ refuses "environment name that kernels take" "parameter of their own" $dry -e in
 refuses "argument that no command line carries" "argument 2" $dry ./good -- a 'b"c'
 refuses "arguments that do not fit" "too long" $dry ./good -- "$(printf '%2100s' x)"
 refuses "root file system larger than memory" "does not fit" $dry -m 16M ./good
+refuses "a disk root for Linux" "--root disk is Wherry's own" $dry --root disk ./good
 refuses "kernel that is none" "neither a bzImage nor an ELF" run --kernel ./text ./good
 refuses "kernel without a PVH entry" "no PVH entry" run --kernel ./kernel ./good
 refuses "no such kernel" "none-kernel" run --kernel ./none-kernel ./good

@@ -91,6 +91,7 @@ static void fake_take(phys_t p)
     struct frame *f = frame_of(p);
     assert_int_equal(f->refs, 0);
     f->refs = 1;
+    f->flags = 0;
     fake_frames_used++;
     __asan_unpoison_memory_region(phys_to_virt(p), PAGE_SIZE);
 }
@@ -160,6 +161,30 @@ size_t user_copy(void *dst, const void *src, size_t n)
 size_t user_zero(void *dst, size_t n)
 {
     memset(dst, 0, n);
+    return 0;
+}
+
+/* Mappings that reclaim may take apart; a test's own. */
+static uint64_t (*fake_unmap)(uint64_t max);
+
+uint64_t vma_unmap_clean(uint64_t max)
+{
+    return fake_unmap != NULL ? fake_unmap(max) : 0;
+}
+
+phys_t frame_alloc_split(unsigned order)
+{
+    assert_true(order <= 2);
+    for (unsigned n = FAKE_FRAMES - (1u << order); n > 0; n--) {
+        unsigned k = 0;
+        while (k < 1u << order && fake_frames[n + k].refs == 0)
+            k++;
+        if (k < 1u << order)
+            continue;
+        for (k = 0; k < 1u << order; k++)
+            fake_take(FAKE_FIRST + (n + k) * PAGE_SIZE);
+        return FAKE_FIRST + n * PAGE_SIZE;
+    }
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * own frames and holes they are, and that every frame is given back exactly once. */
 #include "fs_fakes.h"
 
+#include "drivers/blkdev.h"
 #include "fs/store.c"
 
 #define PAGES 40u
@@ -80,6 +81,113 @@ static void step(struct page_store *ps)
         check_read(ps);
         break;
     }
+}
+
+/* ---- A disk ---- */
+
+static bool disk_fails;
+static unsigned disk_reads;
+
+static int disk_transfer(struct blkdev *b, bool write, uint64_t off, const phys_t *frames,
+                         unsigned n)
+{
+    assert_false(write);
+    disk_reads++;
+    if (disk_fails)
+        return -EIO;
+    for (unsigned k = 0; k < n; k++) /* page p of the file is full of p + 1, but for its end */
+        memset(phys_to_virt(frames[k]), (int)((off >> PAGE_SHIFT) + k + 1), PAGE_SIZE);
+    return 0;
+}
+
+static struct blkdev disk = {.name = "vda", .size = 1 << 20, .transfer = disk_transfer};
+
+static void disk_byte(struct page_store *ps, uint64_t off, uint8_t want)
+{
+    size_t n;
+    assert_int_equal(store_bring(ps, off >> PAGE_SHIFT), 0);
+    const uint8_t *p = store_run(ps, off, 1, &n);
+    assert_int_equal(p != NULL ? *p : 0, want);
+}
+
+static void pages_come_from_the_disk_in_runs(void **state)
+{
+    struct page_store ps;
+    fake_blocks = 0;
+    disk_reads = 0;
+    assert_int_equal(store_init_disk(&ps, &disk, 0, 20 * PAGE_SIZE + 5), 0);
+    disk_byte(&ps, 3, 1);
+    disk_byte(&ps, 15 * PAGE_SIZE, 16);
+    assert_int_equal(disk_reads, 1);
+    disk_byte(&ps, 20 * PAGE_SIZE + 4, 21);
+    disk_byte(&ps, 20 * PAGE_SIZE + 5, 0); /* beyond the end of the file */
+    assert_int_equal(disk_reads, 2);
+    assert_int_equal(store_count(&ps), 21);
+    store_cut(&ps, 0);
+    assert_int_equal(fake_frames_used, 0);
+    assert_int_equal(fake_blocks, 0);
+}
+
+static void a_disk_that_fails_is_no_page_of_zeroes(void **state)
+{
+    struct page_store ps;
+    assert_int_equal(store_init_disk(&ps, &disk, 0, 4 * PAGE_SIZE), 0);
+    disk_fails = true;
+    assert_int_equal(store_bring(&ps, 1), -EIO);
+    assert_int_equal(store_get(&ps, 1), 0);
+    disk_fails = false;
+    disk_byte(&ps, PAGE_SIZE, 2);
+    store_cut(&ps, 0);
+    assert_int_equal(fake_frames_used, 0);
+}
+
+static void clean_pages_are_given_up_and_read_again(void **state)
+{
+    struct page_store a, b;
+    assert_int_equal(store_init_disk(&a, &disk, 0, 8 * PAGE_SIZE), 0);
+    assert_int_equal(store_init_disk(&b, &disk, 0, 8 * PAGE_SIZE), 0);
+    disk_byte(&a, 0, 1);
+    disk_byte(&b, 0, 1);
+    phys_t held = store_get(&a, 2), written = store_get(&a, 3);
+    frame_get(held); /* a mapping */
+    store_dirty(written);
+    memset(phys_to_virt(written), 99, PAGE_SIZE);
+    fake_frames_max = fake_frames_used;
+    phys_t got[14];
+    for (unsigned k = 0; k < ARRAY_SIZE(got); k++) {
+        got[k] = frame_alloc(0);
+        assert_true(got[k] != 0);
+    }
+    assert_int_equal(frame_alloc(0), 0);
+    assert_int_equal(a.frames, 2);
+    assert_int_equal(b.frames, 0);
+    assert_int_equal(store_peek(&a, 2), held);
+    fake_frames_max = FAKE_FRAMES;
+    disk_byte(&a, 3 * PAGE_SIZE, 99);
+    disk_byte(&a, 4 * PAGE_SIZE, 5);
+    for (unsigned k = 0; k < ARRAY_SIZE(got); k++)
+        frame_put(got[k]);
+    frame_put(held);
+    store_cut(&a, 0);
+    store_cut(&b, 0);
+    assert_int_equal(fake_frames_used, 0);
+}
+
+static void a_page_just_read_is_not_reclaimed_for_its_own_slot(void **state)
+{
+    struct page_store ps;
+    assert_int_equal(store_init_disk(&ps, &disk, 0, 300 * PAGE_SIZE), 0);
+    for (unsigned most = 1; most < 24; most++) {
+        fake_frames_max = most;
+        for (uint64_t i = 0; i < 300; i += 37) {
+            phys_t f = store_get(&ps, i);
+            assert_true(f != 0);
+            assert_int_equal(*(uint8_t *)phys_to_virt(f), (uint8_t)(i + 1));
+        }
+    }
+    fake_frames_max = FAKE_FRAMES;
+    store_cut(&ps, 0);
+    assert_int_equal(fake_frames_used, 0);
 }
 
 static void run(size_t off, size_t len)
@@ -190,6 +298,10 @@ int main(void)
         cmocka_unit_test(far_apart_pages_need_few_nodes),
         cmocka_unit_test(running_out_of_memory_leaves_the_file_as_it_was),
         cmocka_unit_test(a_page_others_hold_is_zeroed_in_place),
+        cmocka_unit_test(pages_come_from_the_disk_in_runs),
+        cmocka_unit_test(a_disk_that_fails_is_no_page_of_zeroes),
+        cmocka_unit_test(clean_pages_are_given_up_and_read_again),
+        cmocka_unit_test(a_page_just_read_is_not_reclaimed_for_its_own_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
