@@ -89,7 +89,7 @@ check: ## unit tests and a boot (3 minutes)
 	@scripts/run-tests $(UNIT_BIN) tests/guest/smoke.t
 
 test-redis-suite: kernel tool ## Redis's own test suite, whole (an hour)
-	@REDIS_SUITE=all scripts/run-tests tests/guest/redis-suite.t
+	@REDIS_SUITE=all TEST_LIMIT=7200 scripts/run-tests tests/guest/redis-suite.t
 
 soak: kernel tool ## SOAK_SECONDS (3600) of load and connection churn on redis-server
 	@SOAK_SECONDS=$(SOAK_SECONDS) tests/guest/soak

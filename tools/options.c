@@ -210,7 +210,7 @@ static void help(void)
     }
     printf("\nExamples:\n"
            "  wherry run -p 6379:6379 redis-server -- --save '' --protected-mode no\n"
-           "  wherry run -p 8080:80 -v ./site:/site busybox -- httpd -f -h /site\n");
+           "  wherry run -m 64M -p 11211:11211 memcached -- -u root -t 4\n");
     exit(0);
 }
 

@@ -29,10 +29,9 @@
 /* What the guest finds it by (kernel/drivers/virtio/blk.c): the first disk. */
 #define ROOT_DISK_WORD "wherry.root=vda"
 
-/* From the composition of the command line to the start of the machine: the time that the monitor
- * takes, rounded up, since a clock that is a little ahead does less harm than one behind.
+/* From the composition of the command line to the start of the machine: what the monitor takes.
  * The guest adds the time of its firmware. */
-#define START_MS 150
+#define START_MS 80
 
 /* Linux panics with more words for init than this (CONFIG_INIT_ENV_ARG_LIMIT, less its own). */
 #define LINUX_INIT_WORDS 30
@@ -42,7 +41,7 @@ struct run {
     struct kimage kernel;
     const struct vmm *vmm;
     struct rootfs root;
-    int initrd; /* descriptor of the packed archive */
+    int initrd;   /* descriptor of the packed archive */
     bool on_disk; /* it is a disk, not the initrd */
     uint64_t initrd_size, unpacked_size;
     struct vm vm;

@@ -25,7 +25,7 @@ struct vmm {
     bool can_tcg;
     bool reports_status; /* has a device that carries the exit status */
     bool can_gdb;
-    bool can_disk;       /* knows vm.disk */
+    bool can_disk; /* knows vm.disk */
     /* The monitor's program, or the end of ours with a line on what to install. */
     char *(*program)(void);
     /* Refuses what this monitor cannot do. */

@@ -31,11 +31,11 @@ struct blkdev;
 struct store_disk;
 
 struct page_store {
-    void *root;           /* of the radix tree; NULL: no slots */
-    unsigned height;      /* levels; 1: the root is a leaf */
-    uint64_t frames;      /* slots that hold frames */
-    phys_t backing;       /* where the archive has the data; on disk: its byte offset there */
-    uint64_t backing_len; /* bytes of it still in use, from the start of the file */
+    void *root;              /* of the radix tree; NULL: no slots */
+    unsigned height;         /* levels; 1: the root is a leaf */
+    uint64_t frames;         /* slots that hold frames */
+    phys_t backing;          /* where the archive has the data; on disk: its byte offset there */
+    uint64_t backing_len;    /* bytes of it still in use, from the start of the file */
     struct store_disk *disk; /* the backing is there; NULL: in memory */
 };
 

@@ -131,8 +131,10 @@ static int change_group(struct inet_sock *s, bool join, const ip_addr_t *group, 
 void inet_leave_groups(struct inet_sock *s)
 {
     list_for_each_safe (m, &memberships, struct membership, link) {
-        if (m->sock == s)
-            change_group(s, false, &m->group, m->netif);
+        if (m->sock == s) {
+            ip_addr_t group = m->group; /* m is freed before the group is left */
+            change_group(s, false, &group, m->netif);
+        }
     }
 }
 

@@ -115,7 +115,10 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
                 pbuf_free(p);
                 return -EMSGSIZE;
             }
-            pbuf_cat(d->corked, p);
+            if (p->tot_len != 0)
+                pbuf_cat(d->corked, p);
+            else
+                pbuf_free(p); /* an empty pbuf in a chain confuses lwIP */
         } else {
             d->corked = p;
             d->cork_addr.len = 0;

@@ -34,7 +34,7 @@ static inline void net_flush(void)
 {
     struct netdev *d = net_tx_pending;
 
-    if (unlikely(net_lo->loop_first != NULL)) {
+    if (unlikely(netif_loop_waiting)) {
         net_deliver_local();
         d = net_tx_pending;
     }

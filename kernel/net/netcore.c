@@ -83,8 +83,9 @@ void net_deliver_local(void)
         return;
     running = true;
     tcp_sync_ticks();
-    while (deliver_local())
-        ;
+    do
+        netif_loop_waiting = 0;
+    while (deliver_local());
     running = false;
 }
 

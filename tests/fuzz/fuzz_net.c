@@ -843,6 +843,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool ready;
     static unsigned before;
+    host_stack_base = __builtin_frame_address(0);
     if (!ready) {
         ready = true;
         host_sleep = others;

@@ -43,6 +43,7 @@ static bool refused(void)
 /* Who allocated what is live: a hash table, for host_leaks(). */
 #define LIVE    65536u
 #define CALLERS 6u
+const void *host_stack_base;
 static struct {
     void *p;
     const void *callers[CALLERS];
@@ -58,8 +59,11 @@ static void *remember(void *p)
     while (live[i].p > (void *)1)
         i = (i + 1) % LIVE;
     live[i].p = p;
-    for (unsigned k = 0; k < CALLERS; k++, fp = (const uintptr_t *)fp[0])
-        live[i].callers[k] = (const void *)fp[1];
+    for (unsigned k = 0; k < CALLERS; k++) {
+        bool ours = (const void *)fp < host_stack_base && fp[0] > (uintptr_t)fp;
+        live[i].callers[k] = ours ? (const void *)fp[1] : NULL;
+        fp = ours ? (const uintptr_t *)fp[0] : fp;
+    }
     return p;
 }
 
@@ -477,6 +481,7 @@ void host_detach(void)
         dhcp_release_and_stop(n);
         dhcp_cleanup(n);
     }
+    net_flush();
     netif_remove(n);
     while (rx_count > 0)
         netbuf_free_packet(rx_ring[--rx_count]);

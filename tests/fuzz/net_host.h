@@ -26,6 +26,7 @@ extern bool (*host_sleep)(bool copying); /* false: a signal has come */
  * (addr2line tells the line). */
 void host_forget_all(void);
 void host_leaks(void);
+extern const void *host_stack_base; /* the outermost frame whose callers are remembered */
 void host_init(void);
 /* The interface, up and with addresses; host_detach() takes it away, with all that depends on it. */
 struct netif *host_attach(bool dhcp);

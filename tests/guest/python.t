@@ -2,7 +2,7 @@
 # Proves that Debian's python3 runs with threads and sockets: http.server serves a directory, and
 # Python's own tests of threads, sockets, signals, files and memory pass, but for those in
 # python.skip, which need fork.
-# limit: 300
+# limit: 480
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
 python=$(readlink -f $python)
@@ -78,7 +78,7 @@ modules="test_select test_poll test_epoll test_selectors test_mmap test_thread t
     test_signal test_os test_socket test_time test_queue test_fileio test_posix"
 if [ -f "$library/test/test_socket.py" ]; then
     # shellcheck disable=SC2086 # words
-    LIMIT=280 w -m 1G -v "$library:$library" -v /etc/services -v /etc/protocols \
+    LIMIT=400 w -m 1G -v "$library:$library" -v /etc/services -v /etc/protocols \
         -v "$top/tests/guest/python.skip:/skip" -e HOME=/root "$python" -- \
         -m test -v --ignorefile /skip $modules
     tr -d '\r' <"$dir/out" >"$dir/log"

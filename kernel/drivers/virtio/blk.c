@@ -62,7 +62,8 @@ static void completed(struct virtq *vq)
 }
 
 /* Queues the chain, waiting for room, and sleeps until it is done. */
-static int submit(struct virtio_blk *vb, struct request *r, const struct virtq_seg *segs, unsigned n)
+static int submit(struct virtio_blk *vb, struct request *r, const struct virtq_seg *segs,
+                  unsigned n)
 {
     uint64_t deadline = clock_mono_ns() + TIMEOUT_NS;
     int err;
@@ -122,8 +123,8 @@ static int blk_transfer(struct blkdev *b, bool write, uint64_t off, const phys_t
     for (unsigned i = 0; i < n; i++, left -= MIN(left, PAGE_SIZE)) {
         frame_get(frames[i]);
         r->frames[r->n++] = frames[i];
-        segs[k++] = (struct virtq_seg){frames[i], MIN(left, PAGE_SIZE),
-                                       write ? VIRTQ_READ : VIRTQ_WRITE};
+        segs[k++] =
+            (struct virtq_seg){frames[i], MIN(left, PAGE_SIZE), write ? VIRTQ_READ : VIRTQ_WRITE};
     }
     segs[k++] = (struct virtq_seg){virt_to_phys(&r->status), 1, VIRTQ_WRITE};
     err = submit(vb, r, segs, k);
