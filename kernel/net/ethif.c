@@ -13,6 +13,7 @@
 #include "net/ethif.h"
 
 #include "mm/slab.h"
+#include "net/inet.h"
 #include "net/ip4_fast.h"
 #include "net/net.h"
 #include "net/netdev.h"
@@ -90,6 +91,43 @@ static __always_inline bool mac_equal(const u8_t *a, const u8_t *b)
     return ((a1 ^ b1) | (u32_t)(a2 ^ b2)) == 0;
 }
 
+/* IP packets from the wire whose sender claims to be this machine: nobody else may speak in our
+ * name, for example to our own connections to ourselves. Those too short for a header are left to
+ * lwIP. */
+static bool from_ourselves(const struct pbuf *p, bool v6)
+{
+    const u8_t *h = p->payload;
+    ip_addr_t src = {0};
+    if (p->len < (v6 ? IP6_HLEN : IP_HLEN))
+        return false;
+    if (v6) {
+        if (h[6] == IPPROTO_ICMPV6) /* how a duplicate of our address is found (RFC 4862 §5.4) */
+            return false;
+        memcpy(ip_2_ip6(&src)->addr, h + 8, 16);
+        IP_SET_TYPE_VAL(src, IPADDR_TYPE_V6);
+        ip6_addr_assign_zone(ip_2_ip6(&src), IP6_UNICAST, netif_get_by_index(p->if_idx));
+    } else {
+        u32_t a;
+        memcpy(&a, h + 12, 4);
+        if (a == 0)
+            return false;
+        ip_addr_set_ip4_u32_val(src, a);
+    }
+    return inet_is_local(&src);
+}
+
+static void slow_input(struct pbuf *p, struct netif *netif, bool v6)
+{
+    if (from_ourselves(p, v6)) {
+        net_stats.rx_martian++;
+        pbuf_free(p);
+    } else if (v6) {
+        ip6_input(p, netif);
+    } else {
+        ip4_input(p, netif);
+    }
+}
+
 static void eth_input(struct ethif *e, struct netbuf *b)
 {
     struct netif *netif = &e->netif;
@@ -140,9 +178,9 @@ static void eth_input(struct ethif *e, struct netbuf *b)
 
     if (likely(type == PP_HTONS(ETH_P_IP))) {
         if (unlikely(ll_flags != 0 || !ip4_fast_input(p, netif, csum_ok)))
-            ip4_input(p, netif);
+            slow_input(p, netif, false);
     } else if (type == PP_HTONS(ETH_P_IPV6)) {
-        ip6_input(p, netif);
+        slow_input(p, netif, true);
     } else if (type == PP_HTONS(ETH_P_ARP)) {
         etharp_input(p, netif);
     } else {

@@ -37,9 +37,8 @@ struct ip_options {
     bool recv_pktinfo6, recv_hoplimit, recv_tclass;
     bool recverr, recverr6;
     bool hdrincl;
-    bool minttl_set;
-    uint8_t minttl;
-    bool bind_no_port, auto_flowlabel, dontfrag;
+    bool bind_no_port, dontfrag;
+    uint16_t mtu6; /* IPV6_MTU, 0: none */
     int port_low, port_high; /* IP_LOCAL_PORT_RANGE is newer than our ABI; 0 */
 };
 
@@ -92,6 +91,8 @@ int inet_set_device(struct inet_sock *s, const void *val, unsigned len);
 int inet_get_device(struct inet_sock *s, void *val, unsigned *len);
 /* Leaves all multicast groups a socket has joined. */
 void inet_leave_groups(struct inet_sock *s);
+/* Has this very socket joined a group? (IP_MULTICAST_ALL) */
+bool inet_in_group(const struct inet_sock *s, const struct netif *netif, const ip_addr_t *group);
 
 /* ---- the families' members ---- */
 int inet_tcp_create(int family, struct socket **out);

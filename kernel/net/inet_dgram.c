@@ -573,7 +573,10 @@ static int dgram_setsockopt(struct socket *s, int level, int name, const void *v
         if (r != -ENOPROTOOPT)
             return r;
     }
-    return inet_setsockopt(&d->in, level, name, val, len);
+    int r = inet_setsockopt(&d->in, level, name, val, len);
+    if (d->kind == DGRAM_UDP)
+        udp_sock_options(d);
+    return r;
 }
 
 static int dgram_getsockopt(struct socket *s, int level, int name, void *val, unsigned *len)

@@ -66,6 +66,7 @@ struct dgram_dest {
 int dgram_route(struct dgram_sock *d, const struct sock_msg *m, struct dgram_dest *to);
 /* inet_udp.c, inet_raw.c */
 int udp_sock_open(struct dgram_sock *d);
+void udp_sock_options(struct dgram_sock *d); /* some option was set: tell the PCB */
 ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m);
 int udp_sock_bound(struct dgram_sock *d); /* bind_ip and bind_port, remote_ip: tell the PCB */
 int raw_sock_open(struct dgram_sock *d);

@@ -8,6 +8,7 @@
 
 #include "lwip/igmp.h"
 #include "lwip/mld6.h"
+#include "lwip/ip6.h"
 
 #define TTL_DEFAULT 64
 
@@ -138,6 +139,15 @@ void inet_leave_groups(struct inet_sock *s)
     }
 }
 
+bool inet_in_group(const struct inet_sock *s, const struct netif *netif, const ip_addr_t *group)
+{
+    list_for_each (m, &memberships, struct membership, link) {
+        if (m->sock == s && m->netif == netif && ip_addr_cmp_zoneless(&m->group, group))
+            return true;
+    }
+    return false;
+}
+
 static int group_v4(struct inet_sock *s, bool join, const void *val, unsigned len)
 {
     struct ip_mreqn r = {0};
@@ -232,8 +242,7 @@ static int set_ip(struct inet_sock *s, int name, const void *optval, unsigned le
     case IP_MINTTL:
         if (v < 0 || v > 255)
             return -EINVAL;
-        o->minttl = (uint8_t)v;
-        return 0;
+        return v == 0 ? 0 : -ENOPROTOOPT;
     case IP_MULTICAST_TTL:
         if (v < -1 || v > 255)
             return -EINVAL;
@@ -308,7 +317,7 @@ static int get_ip(struct inet_sock *s, int name, void *val, unsigned *len)
     case IP_TTL:
         return inet_put_int(o->ttl < 0 ? TTL_DEFAULT : o->ttl, val, len);
     case IP_MINTTL:
-        return inet_put_int(o->minttl, val, len);
+        return inet_put_int(0, val, len);
     case IP_MULTICAST_TTL:
         return inet_put_int(o->mcast_ttl < 0 ? 1 : o->mcast_ttl, val, len);
     case IP_MULTICAST_LOOP:
@@ -422,15 +431,17 @@ static int set_ipv6(struct inet_sock *s, int name, const void *optval, unsigned 
         o->mtu_discover = (uint8_t)v;
         return 0;
     case IPV6_MTU:
-        /* Linux: the largest packet to send; what it is for (never to depend on path MTU
-         * discovery) also holds for the interface's. */
-        return v == 0 || v >= 1280 ? 0 : -EINVAL;
+        if (v != 0 && (v < IP6_MIN_MTU_LENGTH || v > UINT16_MAX))
+            return -EINVAL;
+        if (s->is_tcp && v != 0)
+            return -ENOPROTOOPT;
+        o->mtu6 = (uint16_t)v;
+        return 0;
     case IPV6_DONTFRAG:
         o->dontfrag = v != 0;
         return 0;
     case IPV6_AUTOFLOWLABEL:
-        o->auto_flowlabel = v != 0;
-        return 0;
+        return v == 0 ? 0 : -ENOPROTOOPT; /* labels are zero */
     case IPV6_FREEBIND:
         o->freebind = v != 0;
         return 0;
@@ -479,7 +490,7 @@ static int get_ipv6(struct inet_sock *s, int name, void *val, unsigned *len)
     case IPV6_DONTFRAG:
         return inet_put_int(o->dontfrag, val, len);
     case IPV6_AUTOFLOWLABEL:
-        return inet_put_int(o->auto_flowlabel, val, len);
+        return inet_put_int(0, val, len);
     case IPV6_FREEBIND:
         return inet_put_int(o->freebind, val, len);
     case IPV6_TRANSPARENT:

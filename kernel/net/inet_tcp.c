@@ -80,6 +80,8 @@ void tcp_sock_apply_options(struct tcp_sock *t)
         pcb->keep_intvl = t->keep_intvl * 1000;
     if (t->keep_cnt != 0)
         pcb->keep_cnt = t->keep_cnt;
+    if (t->maxseg != 0 && pcb->mss > t->maxseg)
+        pcb->mss = t->maxseg; /* of what is sent */
     pcb->user_timeout = t->user_timeout;
     pcb->syn_retries = t->syn_retries;
     if (t->in.sock.keepalive)
@@ -198,7 +200,6 @@ static void inherit(struct tcp_sock *c, const struct tcp_sock *l)
     c->keep_intvl = l->keep_intvl;
     c->keep_cnt = l->keep_cnt;
     c->user_timeout = l->user_timeout;
-    c->linger2 = l->linger2;
 }
 
 static void count_accepting(struct tcp_sock *l, int by)

@@ -44,7 +44,6 @@ struct tcp_sock {
     uint32_t user_timeout;
     uint8_t syn_retries;
     uint32_t defer_accept; /* seconds, 0: off */
-    int linger2;
 
     /* Listening */
     struct list accept_queue; /* tcp_sock.accept_link of connections nobody has taken */

@@ -12,7 +12,6 @@
 #define SYNCNT_MAX    127
 #define MSS_MIN       88
 #define MSS_MAX       32767
-#define LINGER2_MAX   120
 #define CC_NAME       "reno"
 
 static int set_socket_option(struct tcp_sock *t, int name, const void *val, unsigned len)
@@ -111,9 +110,6 @@ static int set_tcp_option(struct tcp_sock *t, int name, const void *optval, unsi
             return -EINVAL;
         t->syn_retries = (uint8_t)v;
         tcp_sock_apply_options(t);
-        break;
-    case TCP_LINGER2:
-        t->linger2 = v < 0 ? -1 : MIN(v, LINGER2_MAX);
         break;
     case TCP_DEFER_ACCEPT:
         t->defer_accept = v < 0 ? 0 : (uint32_t)v;
@@ -237,7 +233,7 @@ static int get_tcp_option(struct tcp_sock *t, int name, void *val, unsigned *len
     case TCP_SYNCNT:
         return inet_put_int(t->syn_retries != 0 ? t->syn_retries : TCP_SYNMAXRTX, val, len);
     case TCP_LINGER2:
-        return inet_put_int(t->linger2 != 0 ? t->linger2 : TCP_FIN_WAIT_TIMEOUT / 1000, val, len);
+        return inet_put_int(TCP_FIN_WAIT_TIMEOUT / 1000, val, len);
     case TCP_DEFER_ACCEPT:
         return inet_put_int((int)t->defer_accept, val, len);
     case TCP_USER_TIMEOUT:

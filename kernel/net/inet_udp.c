@@ -6,12 +6,32 @@
 
 #include "sched/clock.h"
 
+#include "lwip/ip.h"
+#include "lwip/nd6.h"
+
 #define FULL_WAIT_NS (NSEC_PER_SEC / 5) /* a blocking sender waits so long for the device */
 
 static void udp_on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr,
                         u16_t port)
 {
     dgram_deliver(arg, p, port);
+}
+
+/* With IP_MULTICAST_ALL off: of multicasts, those of groups the socket itself has joined. */
+static void udp_on_recv_own_groups(void *arg, struct udp_pcb *pcb, struct pbuf *p,
+                                   const ip_addr_t *addr, u16_t port)
+{
+    struct dgram_sock *d = arg;
+    if (ip_addr_ismulticast(ip_current_dest_addr()) &&
+        !inet_in_group(&d->in, ip_current_input_netif(), ip_current_dest_addr()))
+        pbuf_free(p);
+    else
+        dgram_deliver(d, p, port);
+}
+
+void udp_sock_options(struct dgram_sock *d)
+{
+    udp_recv(d->udp, d->in.opt.mcast_all ? udp_on_recv : udp_on_recv_own_groups, d);
 }
 
 int udp_sock_open(struct dgram_sock *d)
@@ -68,7 +88,9 @@ static int transmit(struct dgram_sock *d, struct sock_msg *m, struct pbuf *p,
         udp_clear_flags(u, UDP_FLAGS_MULTICAST_LOOP);
     for (;;) {
         u16_t len = p->tot_len;
+        nd6_sender_mtu = d->in.opt.mtu6;
         err_t e = udp_sendto_if_src(u, p, &to->ip, to->port, to->netif, &to->src);
+        nd6_sender_mtu = 0;
         if (likely(e != ERR_MEM))
             return inet_errno(e);
         pbuf_remove_header(p, p->tot_len - len); /* what was put in front before it failed */
@@ -131,7 +153,8 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
         d->corked = NULL;
     }
     if (unlikely(d->in.opt.mtu_discover == IP_PMTUDISC_DO ||
-                 d->in.opt.mtu_discover == IP_PMTUDISC_PROBE) &&
+                 d->in.opt.mtu_discover == IP_PMTUDISC_PROBE ||
+                 (d->in.opt.dontfrag && IP_IS_V6_VAL(to.ip))) &&
         p->tot_len + 8u + (IP_IS_V6_VAL(to.ip) ? 40u : 20u) > to.netif->mtu)
         r = -EMSGSIZE;
     else

@@ -31,7 +31,8 @@ static __always_inline bool header_sum_good(const u32_t w[5])
 /* A sender's address that no single host can have; some that one can are called odd too. */
 static __always_inline bool source_is_odd(u32_t src, const struct netif *netif)
 {
-    return src == 0 || (src & 0xf0) == 0xe0 || (src | ip4_addr_get_u32(netif_ip4_netmask(netif))) == ~0u;
+    return src == 0 || src == ip4_addr_get_u32(netif_ip4_addr(netif)) || (src & 0xff) == 127 ||
+           (src & 0xf0) == 0xe0 || (src | ip4_addr_get_u32(netif_ip4_netmask(netif))) == ~0u;
 }
 
 /* The one socket that can be meant, and that takes anything that comes to its port. */

@@ -14,8 +14,10 @@
 struct net_stats {
     uint64_t rx_short;      /* less than an Ethernet header, or a first buffer without it */
     uint64_t rx_other_host; /* not our address */
+    uint64_t rx_martian;    /* from the wire, but with an address of ours as the sender's */
     uint64_t rx_unknown;    /* an Ethernet type we do not speak */
     uint64_t rx_bad_csum;   /* only those checked here */
+    uint64_t local_dropped; /* queues of packets to ourselves that did not become empty */
     uint64_t tx_refused;    /* the device took no more */
     uint64_t sock_full;     /* UDP and raw: the receive buffer was full */
     uint64_t sock_no_memory;

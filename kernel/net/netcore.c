@@ -56,9 +56,11 @@ uint16_t net_checksum(const void *data, int len)
 /*
  * Packets to our own addresses wait on their interface's list (netif_loop_output). They carry
  * no finished checksums, and need none. What their delivery sends to ourselves in turn is
- * delivered too, so the stack never recurses; the number of rounds is bounded only by the
- * protocols, which answer data with at most one acknowledgement.
+ * delivered too, so the stack never recurses. Two ends that misunderstand each other could answer
+ * one another for ever: after LOCAL_ROUNDS what still waits is lost, as on a network.
  */
+#define LOCAL_ROUNDS 1000u
+
 static bool deliver_local(void)
 {
     struct netif *n;
@@ -76,6 +78,20 @@ static bool deliver_local(void)
     return any;
 }
 
+static void drop_local(void)
+{
+    struct netif *n;
+    NETIF_FOREACH(n)
+    {
+        if (n->loop_first == NULL)
+            continue;
+        pbuf_free(n->loop_first); /* one pbuf a packet, linked like a chain */
+        n->loop_first = n->loop_last = NULL;
+        n->loop_cnt_current = 0;
+        net_stats.local_dropped++;
+    }
+}
+
 void net_deliver_local(void)
 {
     static bool running; /* a delivered packet may lead here again by way of a callback */
@@ -83,9 +99,12 @@ void net_deliver_local(void)
         return;
     running = true;
     tcp_sync_ticks();
+    unsigned rounds = 0;
     do
         netif_loop_waiting = 0;
-    while (deliver_local());
+    while (deliver_local() && ++rounds < LOCAL_ROUNDS);
+    if (unlikely(rounds == LOCAL_ROUNDS))
+        drop_local();
     running = false;
 }
 

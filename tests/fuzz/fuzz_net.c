@@ -441,7 +441,7 @@ static void answer(uint8_t age, uint8_t choice)
 
 static struct socket **pick(uint8_t c)
 {
-    return &socks[c % SOCKS];
+    return &socks[(c & 15) % SOCKS];
 }
 
 static void open_socket(void)
@@ -851,11 +851,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         eth = host_attach(false); /* what is made once, is made now */
         host_detach();
         before = host_allocs;
-        host_forget_all();
     }
     if (size < 2 || size > 8192)
         return 0;
     memset(&in, 0, sizeof(in));
+    host_forget_all();
     in.p = data;
     in.left = size;
     uint8_t mode = u8();

@@ -41,8 +41,9 @@ static bool refused(void)
 }
 
 /* Who allocated what is live: a hash table, for host_leaks(). */
-#define LIVE    65536u
+#define LIVE    4096u
 #define CALLERS 6u
+#define PROBES  64u /* what finds no place is counted, but not named */
 const void *host_stack_base;
 static struct {
     void *p;
@@ -56,8 +57,11 @@ static void *remember(void *p)
         return NULL;
     host_allocs++;
     unsigned i = (unsigned)((uintptr_t)p >> 4) % LIVE;
-    while (live[i].p > (void *)1)
+    unsigned probes = 0;
+    while (live[i].p > (void *)1 && probes++ < PROBES)
         i = (i + 1) % LIVE;
+    if (probes > PROBES)
+        return p;
     live[i].p = p;
     for (unsigned k = 0; k < CALLERS; k++) {
         bool ours = (const void *)fp < host_stack_base && fp[0] > (uintptr_t)fp;
@@ -71,7 +75,7 @@ static void forget(void *p)
 {
     host_allocs--;
     unsigned i = (unsigned)((uintptr_t)p >> 4) % LIVE;
-    while (live[i].p != p && live[i].p != NULL)
+    for (unsigned probes = 0; live[i].p != p && live[i].p != NULL && probes < PROBES; probes++)
         i = (i + 1) % LIVE;
     if (live[i].p == p)
         live[i].p = (void *)1; /* a gravestone */

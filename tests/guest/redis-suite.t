@@ -67,7 +67,7 @@ run_suite() { # NAME SERVER-OPTIONS SUITE-OPTIONS
             grep -F -A 6 "[$verdict]: $name" "$dir/out" | sed 's/^/# /'
             failed=1
             ;;
-        skip) skip "$name" "needs fork" ;;
+        skip) skip "$name" "see redis-suite.skip" ;;
         esac
     done <"$dir/results"
     diag "left out by the suite itself: $(grep -c '^ignore' "$dir/results") tests or blocks"
