@@ -1,14 +1,15 @@
 // fuzz: kernel/net/netcore.c kernel/net/nettimer.c kernel/net/netdev.c kernel/net/ethif.c kernel/net/lwip_mem.c kernel/net/ip4_fast.c kernel/net/udp_flow.c kernel/net/inet_addr.c kernel/net/inet_dgram.c kernel/net/inet_udp.c kernel/net/inet_raw.c kernel/net/inet_icmp.c kernel/net/inet_opt.c kernel/net/inet_ioctl.c kernel/net/inet_tcp.c kernel/net/inet_tcpio.c kernel/net/inet_tcpopt.c kernel/net/socket.c kernel/net/sockopt.c kernel/sched/timer.c kernel/fs/iov.c tests/fuzz/net_host.c tests/fuzz/net_frames.c
 /*
  * The whole network stack, from the device's buffers to the socket calls, under a hostile network
- * and a busy application: no memory error, no failed assertion, and in the end, when all sockets are
- * closed and the interface is gone, as many allocations as at the start.
+ * and a busy application: no memory error, no failed assertion, and in the end, when all sockets
+ * are closed and the interface is gone, as many allocations as at the start.
  *
  * Input: a byte of mode (bit 0 DHCP, bit 1 the peer answers by itself, bit 2 wait for all timers at
- * the end, bits 3-7 what the device can do), then commands of a byte and its operands (enum command).
- * Frames get right lengths and checksums unless an operand says otherwise, and TCP segments numbers
- * near those that are expected, so that most input comes far. Where the kernel may sleep (a copy of
- * application memory, a blocking call), further commands run in the middle of the call.
+ * the end, bits 3-7 what the device can do), then commands of a byte and its operands (enum
+ * command). Frames get right lengths and checksums unless an operand says otherwise, and TCP
+ * segments numbers near those that are expected, so that most input comes far. Where the kernel may
+ * sleep (a copy of application memory, a blocking call), further commands run in the middle of the
+ * call.
  */
 #include "net_host.h"
 
@@ -122,8 +123,8 @@ static const uint8_t *pick_ip6(uint8_t c)
 {
     static uint8_t a[16];
     static const uint8_t some[8][16] = {
-        {0xfd, [15] = 1},       {0xfd, [15] = 2}, {0xfe, 0x80, [15] = 1}, {0},
-        {0xff, 2, [15] = 1},    {[15] = 1},       {0xfd, [15] = 9},       {0xff, 2, [13] = 1, 0xff},
+        {0xfd, [15] = 1},    {0xfd, [15] = 2}, {0xfe, 0x80, [15] = 1}, {0},
+        {0xff, 2, [15] = 1}, {[15] = 1},       {0xfd, [15] = 9},       {0xff, 2, [13] = 1, 0xff},
     };
     memcpy(a, some[c & 7], 16);
     if ((c & 15) == 8)
@@ -590,7 +591,8 @@ static void close_socket(uint8_t c)
 
 static int pick_level(uint8_t c)
 {
-    static const int levels[8] = {SOL_SOCKET, SOL_IP, SOL_IPV6, SOL_TCP, SOL_UDP, SOL_RAW, SOL_ICMPV6, 0};
+    static const int levels[8] = {SOL_SOCKET, SOL_IP,  SOL_IPV6,   SOL_TCP,
+                                  SOL_UDP,    SOL_RAW, SOL_ICMPV6, 0};
     return levels[c & 7];
 }
 
@@ -669,7 +671,8 @@ static void change_address(void)
         netif_set_up(eth);
         break;
     case 2:
-        netif_ip6_addr_set_state(eth, (s8_t)(c >> 4 & 3), c & 0x80 ? IP6_ADDR_INVALID : IP6_ADDR_TENTATIVE);
+        netif_ip6_addr_set_state(eth, (s8_t)(c >> 4 & 3),
+                                 c & 0x80 ? IP6_ADDR_INVALID : IP6_ADDR_TENTATIVE);
         break;
     case 3:
         if (netif_dhcp_data(eth) == NULL)

@@ -1,6 +1,6 @@
 /*
- * Frames for tests/fuzz/fuzz_net.c: building them, putting lengths and checksums right, and answering
- * what the stack sends as a well-meaning peer would. See net_host.h.
+ * Frames for tests/fuzz/fuzz_net.c: building them, putting lengths and checksums right, and
+ * answering what the stack sends as a well-meaning peer would. See net_host.h.
  */
 #include "net_host.h"
 
@@ -185,9 +185,9 @@ static bool answer_arp(struct wire *f, const uint8_t *a)
 
 static bool answer_dhcp(struct wire *f, const uint8_t *q, uint8_t choice)
 {
-    static const uint8_t options[] = {1,  4, 255, 255, 255, 0,   3,  4, 10, 0,  0,  1, 6,
-                                      4,  8, 8,   8,   8,   51,  4,  0, 0,  0,  60, 54, 4,
-                                      10, 0, 0,   1,   12,  2,   'a', 'b', 15, 1, 'd'};
+    static const uint8_t options[] = {1,  4, 255, 255, 255, 0,  3,   4,   10, 0, 0,  1,  6,
+                                      4,  8, 8,   8,   8,   51, 4,   0,   0,  0, 60, 54, 4,
+                                      10, 0, 0,   1,   12,  2,  'a', 'b', 15, 1, 'd'};
     uint32_t ours = OUR_IP4;
     wire_ip4(f, PEER_IP4, choice & 0x80 ? 0xffffffff : ours, 17);
     wire_put16(f, 67);

@@ -306,7 +306,8 @@ static unsigned rx_burst(struct netdev *d, unsigned queue, struct netbuf **packe
 }
 
 /* A block with at most n bytes of data; how many it took. */
-static size_t fill_block(struct netbuf *b, const uint8_t *data, size_t n, uint8_t layout, bool first)
+static size_t fill_block(struct netbuf *b, const uint8_t *data, size_t n, uint8_t layout,
+                         bool first)
 {
     size_t head = NETBUF_HEAD + (first ? NETDEV_HEADROOM : 0), room = NETBUF_SIZE - head;
     if ((layout & 3) == 2)

@@ -28,7 +28,8 @@ void host_forget_all(void);
 void host_leaks(void);
 extern const void *host_stack_base; /* the outermost frame whose callers are remembered */
 void host_init(void);
-/* The interface, up and with addresses; host_detach() takes it away, with all that depends on it. */
+/* The interface, up and with addresses; host_detach() takes it away, with all that depends on it.
+ */
 struct netif *host_attach(bool dhcp);
 void host_detach(void);
 void clock_advance(uint64_t ns);
@@ -39,7 +40,7 @@ void host_poll(void);
 void host_tx_complete(unsigned count);
 
 /* What was sent, newest first: age 0... */
-#define HOST_SENT 8
+#define HOST_SENT     8
 #define HOST_SENT_MAX 1536
 struct host_sent {
     uint8_t data[HOST_SENT_MAX]; /* the beginning */

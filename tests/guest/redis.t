@@ -85,7 +85,7 @@ LIMIT=120 passes "$CONNECTIONS connections are held and served" $client $python 
     "$host" "$port" "$CONNECTIONS"
 sed 's/^/# /' "$dir/out"
 gone=1
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+for _ in $(seq 120); do
     [ "$(cli info clients | tr -d '\r' | sed -n 's/^connected_clients://p')" = "$before" ] &&
         gone=0 && break
     sleep 0.5
