@@ -149,7 +149,8 @@ client() {
 }
 
 # serve "PORT[/udp] ..." ARGS...: boots a guest in the background; $host and $port_PORT say where
-# its ports are reached, $port is the first. $guest is the tool's process id.
+# its ports are reached, $port is the first. $guest is the tool's process id. Should the test be
+# killed, the guest ends after GUEST_LIMIT seconds.
 serve() {
     ports=$1
     shift
@@ -173,7 +174,8 @@ serve() {
     guest_number=$((${guest_number:-0} + 1))
     console=$dir/console$guest_number
     # shellcheck disable=SC2086 # options are words
-    $client "$WHERRY" run -q $options "$@" >"$console" 2>&1 </dev/null &
+    $client "$WHERRY" run -q --timeout "${GUEST_LIMIT:-1200}" $options "$@" >"$console" 2>&1 \
+        </dev/null &
     guest=$!
     guests="$guests $guest"
 }

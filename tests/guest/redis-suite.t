@@ -16,6 +16,7 @@ else
     limit=480
     tags="--tags -slow"
 fi
+GUEST_LIMIT=$((limit + 60))
 # The suite expects requests of two connections in the order in which they were sent, and the
 # user-mode network does not keep it.
 use_tap || plan_skip "needs a tap interface"
