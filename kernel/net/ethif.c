@@ -284,31 +284,40 @@ static err_t transmit(struct ethif *e, struct pbuf *p, struct netdev_frag *frags
     return ERR_OK;
 }
 
-static err_t linkoutput(struct netif *netif, struct pbuf *p)
+/* Far more pieces than TCP makes: a chain of many small ones. Copied once. */
+static __attribute__((noinline)) err_t send_copy(struct ethif *e, struct pbuf *p)
 {
-    struct ethif *e = (struct ethif *)netif;
+    struct pbuf *one = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
+    if (one == NULL)
+        return ERR_MEM;
+    one->l4_len = p->l4_len;
+    one->csum_off = p->csum_off;
+    one->gso_size = p->gso_size;
+    struct netdev_frag f = {.data = one->payload, .len = one->len};
+    err_t r = transmit(e, one, &f, 1);
+    pbuf_free(one);
+    return r;
+}
+
+static __always_inline err_t send_frame(struct ethif *e, struct pbuf *p)
+{
     struct netdev_frag frags[NETDEV_MAX_FRAGS];
     unsigned n = 0;
 
     for (const struct pbuf *q = p; q != NULL; q = q->next) {
         if (unlikely(q->len == 0))
             continue;
-        if (unlikely(n == NETDEV_MAX_FRAGS)) {
-            /* Far more pieces than TCP makes: a chain of many small ones. Copy it once. */
-            struct pbuf *one = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
-            if (one == NULL)
-                return ERR_MEM;
-            one->l4_len = p->l4_len;
-            one->csum_off = p->csum_off;
-            one->gso_size = p->gso_size;
-            err_t r = linkoutput(netif, one);
-            pbuf_free(one);
-            return r;
-        }
+        if (unlikely(n == NETDEV_MAX_FRAGS))
+            return send_copy(e, p);
         frags[n].data = q->payload;
         frags[n++].len = q->len;
     }
     return transmit(e, p, frags, n);
+}
+
+static err_t linkoutput(struct netif *netif, struct pbuf *p)
+{
+    return send_frame((struct ethif *)netif, p);
 }
 
 /* ---- The next hop's address, remembered ---- */
@@ -326,6 +335,23 @@ struct hop {
     u8_t header[ETH_HLEN];
 };
 static struct hop hops[HOPS];
+static u16_t ip_id; /* of packets that ethif_output_tcp4() builds */
+
+#define TCP_CSUM_OFF 16 /* of the checksum in a TCP header */
+
+/* A sum of 32-bit words, folded to 16 bits (RFC 1071 §2). */
+static __always_inline u16_t sum_fold(uint64_t s)
+{
+    s = (s >> 32) + (s & 0xffffffff);
+    s = (s >> 16) + (s & 0xffff);
+    s = (s >> 16) + (s & 0xffff);
+    return (u16_t)((s >> 16) + s);
+}
+
+static __always_inline void put16(u8_t *at, u16_t v)
+{
+    __builtin_memcpy(at, &v, sizeof(v));
+}
 
 static void remember_hop(struct hop *h, struct netif *netif, const ip4_addr_t *ip)
 {
@@ -371,6 +397,38 @@ bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generati
     return true;
 }
 
+bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_tcp4 *t, err_t *r)
+{
+    const struct hop *h = &hops[(t->dst ^ t->dst >> 24) % HOPS];
+    u16_t tcp_len = p->tot_len, ip_len = (u16_t)(tcp_len + IP_HLEN);
+    u8_t *at;
+    u32_t w[5];
+    uint64_t s;
+
+    if (unlikely(h->ip != t->dst || h->generation != etharp_generation || h->netif != netif ||
+                 (ip_len > netif->mtu && p->gso_size == 0) || !netif_is_up(netif) ||
+                 !(netif->offload & NETIF_OFFLOAD_TX_CSUM) ||
+                 pbuf_push(p, ETH_HLEN + IP_HLEN) != 0))
+        return false;
+    at = p->payload;
+    s = (uint64_t)t->src + t->dst + PP_HTONS(IP_PROTO_TCP) + lwip_htons(tcp_len);
+    put16(at + ETH_HLEN + IP_HLEN + TCP_CSUM_OFF, sum_fold(s)); /* the device adds the rest */
+    w[0] = 0x45u | (u32_t)t->tos << 8 | (u32_t)lwip_htons(ip_len) << 16;
+    w[1] = ip_id++ | (u32_t)PP_HTONS(IP_DF) << 16; /* RFC 1191; RFC 6864 §4.1: any id will do */
+    w[2] = t->ttl | (u32_t)IP_PROTO_TCP << 8;
+    w[3] = t->src;
+    w[4] = t->dst;
+    s = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+    w[2] |= (u32_t)(u16_t)~sum_fold(s) << 16;
+    __builtin_memcpy(at, h->header, ETH_HLEN);
+    __builtin_memcpy(at + ETH_HLEN, w, sizeof(w));
+    p->l4_len = tcp_len;
+    p->csum_off = TCP_CSUM_OFF;
+    IP_STATS_INC(ip.xmit);
+    *r = send_frame((struct ethif *)netif, p);
+    return true;
+}
+
 err_t ethif_transmit(struct netif *netif, struct pbuf *p)
 {
     struct netdev_frag f = {.data = p->payload, .len = p->len};
@@ -410,12 +468,15 @@ static err_t ethif_init(struct netif *netif)
     netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
                    NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
     netif->chksum_flags = NETIF_CHECKSUM_ENABLE_ALL;
-    if (d->features & NETDEV_TX_CSUM)
+    /* What is cut into segments needs a checksum in each: no TSO without the other
+     * (VIRTIO 1.2 sec. 5.1.3.1 says so too, but a device may say anything). */
+    if (d->features & NETDEV_TX_CSUM) {
         netif->offload |= NETIF_OFFLOAD_TX_CSUM;
-    if (d->features & NETDEV_TX_TSO4)
-        netif->offload |= NETIF_OFFLOAD_TSO4;
-    if (d->features & NETDEV_TX_TSO6)
-        netif->offload |= NETIF_OFFLOAD_TSO6;
+        if (d->features & NETDEV_TX_TSO4)
+            netif->offload |= NETIF_OFFLOAD_TSO4;
+        if (d->features & NETDEV_TX_TSO6)
+            netif->offload |= NETIF_OFFLOAD_TSO6;
+    }
     /* A packet's length, Ethernet header included, has 16 bits in a pbuf. */
     netif->gso_max = 0xffff - ETH_HLEN - IP6_HLEN - 60;
     if (d->ops->link_up(d))

@@ -25,6 +25,17 @@ err_t ethif_transmit(struct netif *netif, struct pbuf *p);
 /* The Ethernet header for an IPv4 address, if a packet went there recently; it holds as long as
  * etharp_generation is *generation. */
 bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation);
+/*
+ * TCP over IPv4 without lwIP's IP output: puts the IP and the Ethernet header in front of a segment
+ * (payload at its TCP header, all but the checksum filled in), has the device make the checksum,
+ * and queues it; p stays the caller's. False: the next hop is not known, or the packet not of the
+ * kind; untouched. *r is as of netif->linkoutput().
+ */
+struct ethif_tcp4 {
+    u32_t src, dst; /* network order */
+    u8_t tos, ttl;
+};
+bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_tcp4 *t, err_t *r);
 /* Takes completed transmissions back on all interfaces. */
 void ethif_reclaim(void);
 

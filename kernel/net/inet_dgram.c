@@ -28,15 +28,13 @@ static struct pbuf *pbuf_of(struct netbuf *b)
     return (struct pbuf *)b->owner;
 }
 
-/* Puts lwIP's current IP header before a packet that has no buffer of ours. */
-static struct netbuf *adopt(struct pbuf *p)
+/* Puts the IP header before a packet that has no buffer of ours. */
+static struct netbuf *adopt(struct pbuf *p, const u8_t *header)
 {
     struct netbuf *b = netbuf_alloc();
     if (b == NULL)
         return NULL;
-    size_t hlen = ip_current_is_v6() ? IP6_HLEN : IP_HLEN;
-    const void *header = ip_current_is_v6() ? (const void *)ip6_current_header()
-                                            : (const void *)ip4_current_header();
+    size_t hlen = header[0] >> 4 == 6 ? IP6_HLEN : IP_HLEN;
     memcpy((u8_t *)b + NETBUF_HEAD, header, hlen);
     b->data = (uint16_t)(NETBUF_HEAD + hlen);
     b->len = 0;
@@ -47,12 +45,11 @@ static struct netbuf *adopt(struct pbuf *p)
     return b;
 }
 
-void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port)
+void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port, const void *header,
+                   const struct netif *netif)
 {
     struct socket *s = &d->in.sock;
     struct netbuf *b = (struct netbuf *)p;
-    const u8_t *header = ip_current_is_v6() ? (const u8_t *)ip6_current_header()
-                                            : (const u8_t *)ip4_current_header();
     uint32_t charge = netbuf_scarce() ? NETBUF_SIZE * pbuf_clen(p) : CHARGE_HEAD + p->tot_len;
 
     if (unlikely(d->rx_shut || d->rx_charge + charge > s->rcvbuf)) {
@@ -61,8 +58,8 @@ void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port)
         pbuf_free(p);
         return;
     }
-    if (unlikely(!ethif_is_netbuf(p) || (size_t)(header - (u8_t *)b) >= NETBUF_SIZE)) {
-        b = adopt(p);
+    if (unlikely(!ethif_is_netbuf(p) || (uintptr_t)header - (uintptr_t)b >= NETBUF_SIZE)) {
+        b = adopt(p, header);
         if (b == NULL) {
             net_stats.sock_no_memory++;
             pbuf_free(p);
@@ -70,17 +67,24 @@ void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port)
         }
         header = (u8_t *)b + NETBUF_HEAD;
     }
-    b->l3 = (uint16_t)(header - (u8_t *)b);
+    b->l3 = (uint16_t)((uintptr_t)header - (uintptr_t)b);
     b->port = port;
     b->total = charge;
     b->next = NULL;
-    pbuf_of(b)->if_idx = netif_get_index(ip_current_input_netif());
+    pbuf_of(b)->if_idx = netif_get_index(netif);
     *d->rx_last = b;
     d->rx_last = &b->next;
     d->rx_charge += charge;
     waitq_wake(&s->file.waitq, EPOLLIN | EPOLLRDNORM);
     if (unlikely(s->file.flags & O_ASYNC))
         file_sigio(&s->file, 0);
+}
+
+void dgram_deliver_current(struct dgram_sock *d, struct pbuf *p, uint16_t port)
+{
+    const void *header = ip_current_is_v6() ? (const void *)ip6_current_header()
+                                            : (const void *)ip4_current_header();
+    dgram_deliver(d, p, port, header, ip_current_input_netif());
 }
 
 static struct netbuf *dequeue(struct dgram_sock *d)

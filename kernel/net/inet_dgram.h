@@ -35,7 +35,7 @@ struct dgram_sock {
     struct sock_addr cork_addr;
     uint32_t icmp_filter; /* ICMP_FILTER: types not wanted */
     uint32_t icmp6_filter[8];
-    int checksum_off; /* IPV6_CHECKSUM, -1: none */
+    int checksum_off;     /* IPV6_CHECKSUM, -1: none */
     struct udp_flow flow; /* the last destination */
 };
 
@@ -46,9 +46,12 @@ static inline struct dgram_sock *dgram_of(struct socket *s)
 
 /* inet_dgram.c */
 extern const struct socket_ops dgram_ops;
-/* Queues a packet that has just come in (lwIP's current packet), p->payload at what the application
- * gets, and wakes readers; takes over p. */
-void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port);
+/* Queues a packet that has just come in on netif, p->payload at what the application gets, header
+ * at its IP header, and wakes readers; takes over p. */
+void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port, const void *header,
+                   const struct netif *netif);
+/* The same for lwIP's current packet. */
+void dgram_deliver_current(struct dgram_sock *d, struct pbuf *p, uint16_t port);
 /* An error came back by ICMP. */
 void dgram_error(struct dgram_sock *d, int error);
 /* A packet's payload buffer, filled from the application: at most len bytes, PBUF_TRANSPORT or
@@ -66,6 +69,9 @@ struct dgram_dest {
 int dgram_route(struct dgram_sock *d, const struct sock_msg *m, struct dgram_dest *to);
 /* inet_udp.c, inet_raw.c */
 int udp_sock_open(struct dgram_sock *d);
+/* The lwIP callback of a socket that takes all that comes to its port. */
+void udp_sock_on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr,
+                      u16_t port);
 void udp_sock_options(struct dgram_sock *d); /* some option was set: tell the PCB */
 ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m);
 int udp_sock_bound(struct dgram_sock *d); /* bind_ip and bind_port, remote_ip: tell the PCB */

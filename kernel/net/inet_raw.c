@@ -50,7 +50,7 @@ static u8_t raw_on_recv(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip
     /* IPv4 raw sockets see the IP header, the others do not (raw(7), ipv6(7)). */
     if (d->kind == DGRAM_PING || ip_current_is_v6())
         pbuf_remove_header(copy, hlen);
-    dgram_deliver(d, copy, 0);
+    dgram_deliver_current(d, copy, 0);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include "net/ethif.h"
 #include "net/netbuf.h"
+#include "net/tcp_xmit.h"
 #include "sched/thread.h"
 
 /* A packet buffer with all its headers (lwIP's, pbuf's, the protocols') fills these whole: four
@@ -455,9 +456,46 @@ static ssize_t send_data(struct tcp_sock *t, struct sock_msg *m)
     return done;
 }
 
+/* What nearly every send is: a message that fits into one segment, with nothing in its way. */
+static __always_inline bool is_small(const struct tcp_sock *t, const struct sock_msg *m)
+{
+    return t->state == TS_CONNECTED && !t->tx_busy && !t->tx_shut && !t->cork &&
+           t->in.sock.error == 0 && !(m->flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) &&
+           m->it->count - 1 < t->pcb->mss && m->it->count <= t->pcb->snd_buf && has_room(t);
+}
+
+static ssize_t send_small(struct tcp_sock *t, struct sock_msg *m)
+{
+    size_t len = m->it->count;
+    struct pbuf *p = pbuf_alloc(PBUF_TRANSPORT, (u16_t)len, PBUF_RAM);
+    if (unlikely(p == NULL))
+        return -ENOBUFS;
+    t->tx_busy = true;
+    ssize_t n = copy_from_iter(m->it, p->payload, len); /* may sleep: everything may have changed */
+    unlock_direction(t, &t->tx_busy, EPOLLOUT);
+    ssize_t gone = n < 0 ? n : cannot_send(t);
+    if (unlikely(gone != 0)) {
+        pbuf_free(p);
+        return gone;
+    }
+    if (unlikely((size_t)n < len))
+        pbuf_realloc(p, (u16_t)n);
+    if (unlikely(!tcp_xmit_now(t->pcb, p))) {
+        if (unlikely(tcp_write_pbuf(t->pcb, p, 0) != ERR_OK)) {
+            pbuf_free(p);
+            return -ENOBUFS;
+        }
+        tcp_output(t->pcb);
+    }
+    net_flush();
+    return n;
+}
+
 ssize_t tcp_sock_sendmsg(struct socket *s, struct sock_msg *m)
 {
     struct tcp_sock *t = tcp_of(s);
+    if (likely(is_small(t, m)))
+        return send_small(t, m);
     if (unlikely(m->flags & (MSG_OOB | MSG_FASTOPEN | MSG_ZEROCOPY)))
         return -EOPNOTSUPP; /* CAVEATS: no urgent data, no TCP Fast Open */
     if (unlikely(t->state == TS_CONNECTING)) {

@@ -1,6 +1,6 @@
 /*
- * UDP sockets: the part of inet_dgram.c that speaks to lwIP's UDP. udp_on_recv() runs inside lwIP,
- * the rest in threads.
+ * UDP sockets: the part of inet_dgram.c that speaks to lwIP's UDP. udp_sock_on_recv() runs inside
+ * lwIP, the rest in threads.
  */
 #include "net/inet_dgram.h"
 
@@ -11,10 +11,10 @@
 
 #define FULL_WAIT_NS (NSEC_PER_SEC / 5) /* a blocking sender waits so long for the device */
 
-static void udp_on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr,
-                        u16_t port)
+void udp_sock_on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr,
+                      u16_t port)
 {
-    dgram_deliver(arg, p, port);
+    dgram_deliver_current(arg, p, port);
 }
 
 /* With IP_MULTICAST_ALL off: of multicasts, those of groups the socket itself has joined. */
@@ -26,12 +26,12 @@ static void udp_on_recv_own_groups(void *arg, struct udp_pcb *pcb, struct pbuf *
         !inet_in_group(&d->in, ip_current_input_netif(), ip_current_dest_addr()))
         pbuf_free(p);
     else
-        dgram_deliver(d, p, port);
+        dgram_deliver_current(d, p, port);
 }
 
 void udp_sock_options(struct dgram_sock *d)
 {
-    udp_recv(d->udp, d->in.opt.mcast_all ? udp_on_recv : udp_on_recv_own_groups, d);
+    udp_recv(d->udp, d->in.opt.mcast_all ? udp_sock_on_recv : udp_on_recv_own_groups, d);
 }
 
 int udp_sock_open(struct dgram_sock *d)
@@ -39,7 +39,7 @@ int udp_sock_open(struct dgram_sock *d)
     d->udp = udp_new_ip_type(inet_ip_type(&d->in));
     if (d->udp == NULL)
         return -ENOBUFS;
-    udp_recv(d->udp, udp_on_recv, d);
+    udp_recv(d->udp, udp_sock_on_recv, d);
     return 0;
 }
 

@@ -5,6 +5,9 @@
  */
 #include "net/ip4_fast.h"
 
+#include "net/inet_dgram.h"
+#include "net/tcp_predict.h"
+
 #include "lwip/ip.h"
 #include "lwip/netif.h"
 #include "lwip/priv/raw_priv.h"
@@ -28,11 +31,15 @@ static __always_inline bool header_sum_good(const u32_t w[5])
     return s == 0xffff || s == 0x1fffe;
 }
 
-/* A sender's address that no single host can have; some that one can are called odd too. */
+/* A sender's address that no single host can have (this network, multicast, the future's, limited
+ * broadcast: RFC 6890), or that one on a wire cannot; some that one can are called odd too. */
 static __always_inline bool source_is_odd(u32_t src, const struct netif *netif)
 {
-    return src == 0 || src == ip4_addr_get_u32(netif_ip4_addr(netif)) || (src & 0xff) == 127 ||
-           (src & 0xf0) == 0xe0 || (src | ip4_addr_get_u32(netif_ip4_netmask(netif))) == ~0u;
+    u8_t class = (u8_t)src;
+
+    return (u8_t)(class - 1) >= 0xe0 - 1 || class == 127 ||
+           src == ip4_addr_get_u32(netif_ip4_addr(netif)) ||
+           (src | ip4_addr_get_u32(netif_ip4_netmask(netif))) == ~0u;
 }
 
 /* The one socket that can be meant, and that takes anything that comes to its port. */
@@ -41,7 +48,8 @@ static __always_inline struct udp_pcb *only_receiver(u16_t port, u32_t dst)
     struct udp_pcb *u = udp_bucket(port);
 
     if (unlikely(u == NULL || u->hnext != NULL || u->local_port != port ||
-                 u->netif_idx != NETIF_NO_INDEX || u->flags & UDP_FLAGS_CONNECTED || !u->recv))
+                 u->netif_idx != NETIF_NO_INDEX || u->flags & UDP_FLAGS_CONNECTED ||
+                 u->recv != udp_sock_on_recv))
         return NULL;
     if (IP_IS_ANY_TYPE_VAL(u->local_ip))
         return u;
@@ -65,21 +73,21 @@ static __always_inline void step(struct pbuf *p, u16_t header)
     p->tot_len -= header;
 }
 
-static __always_inline void input_udp(struct pbuf *p, struct netif *netif, bool csum_ok, u32_t dst)
+/* p->payload at the UDP header; true if it went to a socket, else it is as it was. */
+static __always_inline bool input_udp(struct pbuf *p, struct netif *netif, bool csum_ok,
+                                      const u32_t *ip)
 {
     const struct udp_hdr *u = p->payload;
     struct udp_pcb *pcb;
 
-    if (likely(p->len >= UDP_HLEN && lwip_ntohs(u->len) == p->tot_len &&
-               (csum_ok || u->chksum == 0) &&
-               (pcb = only_receiver(lwip_ntohs(u->dest), dst)) != NULL)) {
-        u16_t port = lwip_ntohs(u->src);
-        UDP_STATS_INC(udp.recv);
-        step(p, UDP_HLEN);
-        pcb->recv(pcb->recv_arg, pcb, p, ip_current_src_addr(), port);
-    } else {
-        udp_input(p, netif);
-    }
+    if (unlikely(p->len < UDP_HLEN || lwip_ntohs(u->len) != p->tot_len ||
+                 !(csum_ok || u->chksum == 0) ||
+                 (pcb = only_receiver(lwip_ntohs(u->dest), ip[4])) == NULL))
+        return false;
+    UDP_STATS_INC(udp.recv);
+    step(p, UDP_HLEN);
+    dgram_deliver(pcb->recv_arg, p, lwip_ntohs(u->src), ip, netif);
+    return true;
 }
 
 bool ip4_fast_input(struct pbuf *p, struct netif *netif, bool csum_ok)
@@ -107,16 +115,19 @@ bool ip4_fast_input(struct pbuf *p, struct netif *netif, bool csum_ok)
         p->len = p->tot_len = len;
     }
     IP_STATS_INC(ip.recv);
+    step(p, IP_HLEN);
+    if (proto == IP_PROTO_TCP ? csum_ok && tcp_predict_input(p, netif, src, dst)
+                              : input_udp(p, netif, csum_ok, w))
+        return true;
     ip_data.current_netif = ip_data.current_input_netif = netif;
     ip_data.current_ip4_header = (const struct ip_hdr *)w;
     ip_data.current_ip_header_tot_len = IP_HLEN;
     set_ip4(&ip_data.current_iphdr_src, src);
     set_ip4(&ip_data.current_iphdr_dest, dst);
-    step(p, IP_HLEN);
     if (proto == IP_PROTO_TCP)
         tcp_input(p, netif);
     else
-        input_udp(p, netif, csum_ok, dst);
+        udp_input(p, netif);
     ip_data.current_netif = ip_data.current_input_netif = NULL;
     ip_data.current_ip4_header = NULL;
     return true;
