@@ -425,7 +425,9 @@ static int start(struct run *r)
     }
     announce(r);
     announce_gdb(r);
-    supervise(r->program, argv.v, inherit, n, status[0], r->opt.timeout_s, &end);
+    struct vmm_process process = {r->program, argv.v,           inherit,      n,
+                                  status[0],  r->opt.timeout_s, r->opt.ports, r->opt.nr_ports};
+    supervise(&process, &end);
     words_free(&argv);
     free(config.s);
     free(initrd);

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "supervise.h"
 
+#include "backlog.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,8 +17,13 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define WIDEN_EVERY_MS 10
+#define WIDEN_FOR_MS   5000 /* the monitor listens by then, or has failed */
+
 struct watch {
     pid_t pid;
+    const struct vmm_process *process;
+    uint64_t widen_until;        /* 0: the ports need nothing more */
     int signals, status, errors; /* descriptors; the latter two -1 at their end */
     bool reaped;
     uint64_t deadline; /* of what comes next; 0: none */
@@ -27,23 +34,22 @@ struct watch {
     struct guest_end *end;
 };
 
-static void run_child(const char *program, char *const argv[], const int *inherit,
-                      size_t nr_inherit, int err, pid_t parent, const sigset_t *mask)
+static void run_child(const struct vmm_process *p, int err, pid_t parent, const sigset_t *mask)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
     sigprocmask(SIG_SETMASK, mask, NULL);
-    for (size_t i = 0; i < nr_inherit; i++)
-        fcntl(inherit[i], F_SETFD, 0);
+    for (size_t i = 0; i < p->nr_inherit; i++)
+        fcntl(p->inherit[i], F_SETFD, 0);
     /* A background job that touched the terminal's settings would be stopped for ever. */
     if (isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp()) {
         int null = open("/dev/null", O_RDWR);
         dup2(null, STDIN_FILENO);
     }
     dup2(err, STDERR_FILENO);
-    execv(program, argv);
-    dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+    execv(p->program, p->argv);
+    dprintf(STDERR_FILENO, "%s: %s\n", p->program, strerror(errno));
     _exit(127);
 }
 
@@ -161,11 +167,17 @@ static void loop(struct watch *w)
         }
         if (w->deadline)
             wait = w->deadline - now < 1000000 ? w->deadline - now : 1000000;
+        if (w->widen_until)
+            wait = wait < 0 || wait > WIDEN_EVERY_MS ? WIDEN_EVERY_MS : wait;
         if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
             die("poll: %s", strerror(errno));
         drain(w, &w->status, take_status);
         drain(w, &w->errors, take_errors);
         take_signals(w);
+        if (w->widen_until && !w->reaped &&
+            (backlog_widen(w->pid, w->process->ports, w->process->nr_ports) ||
+             now_ms() > w->widen_until))
+            w->widen_until = 0;
     }
     drain(w, &w->status, take_status);
     drain(w, &w->errors, take_errors);
@@ -173,10 +185,9 @@ static void loop(struct watch *w)
         take_error_line(w);
 }
 
-void supervise(const char *program, char *const argv[], const int *inherit, size_t nr_inherit,
-               int status_fd, unsigned timeout_s, struct guest_end *end)
+void supervise(const struct vmm_process *p, struct guest_end *end)
 {
-    struct watch w = {.status = status_fd, .end = end};
+    struct watch w = {.status = p->status_fd, .end = end, .process = p};
     struct termios terminal;
     bool have_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
     sigset_t mask, old;
@@ -200,18 +211,20 @@ void supervise(const char *program, char *const argv[], const int *inherit, size
     if (w.pid < 0)
         die("cannot start the VMM: %s", strerror(errno));
     if (w.pid == 0)
-        run_child(program, argv, inherit, nr_inherit, err[1], parent, &old);
+        run_child(p, err[1], parent, &old);
     /* The pipes end when the monitor does only if it alone has them. */
     close(err[1]);
-    for (size_t i = 0; i < nr_inherit; i++)
-        close(inherit[i]);
+    for (size_t i = 0; i < p->nr_inherit; i++)
+        close(p->inherit[i]);
     w.errors = err[0];
     fcntl(w.errors, F_SETFL, O_NONBLOCK);
     if (w.status >= 0)
         fcntl(w.status, F_SETFL, O_NONBLOCK);
     sb_add(&w.error_line, "", 0);
-    if (timeout_s)
-        w.deadline = now_ms() + timeout_s * 1000ull;
+    if (p->timeout_s)
+        w.deadline = now_ms() + p->timeout_s * 1000ull;
+    if (p->nr_ports)
+        w.widen_until = now_ms() + WIDEN_FOR_MS;
     loop(&w);
     if (have_terminal)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal);

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "util.h"
+#include "ports.h"
 
 #define STATUS_GRACE_MS 5000 /* from the status to the monitor's exit */
 #define TERM_GRACE_MS   2000 /* from SIGTERM to SIGKILL */
@@ -20,7 +20,15 @@ struct guest_end {
     char vmm_error[512]; /* the monitor's last message */
 };
 
-/* status_fd: the read end of the pipe whose write end the monitor has; -1: none. The descriptors
- * in inherit are open in the monitor under the same numbers. */
-void supervise(const char *program, char *const argv[], const int *inherit, size_t nr_inherit,
-               int status_fd, unsigned timeout_s, struct guest_end *end);
+struct vmm_process {
+    const char *program;
+    char *const *argv;
+    const int *inherit; /* descriptors that are open in the monitor under the same numbers */
+    size_t nr_inherit;
+    int status_fd; /* the read end of the pipe whose write end the monitor has; -1: none */
+    unsigned timeout_s;
+    const struct port *ports; /* that the monitor will listen on: see backlog.h */
+    size_t nr_ports;
+};
+
+void supervise(const struct vmm_process *p, struct guest_end *end);
