@@ -3,7 +3,7 @@
 # limit: 60
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
-need redis-server redis-cli
+need redis-server redis-cli redis-benchmark
 
 serve 6379 redis-server -- --save '' --protected-mode no
 wait_for 30 redis-cli -h "$host" -p "$port" ping
@@ -11,6 +11,8 @@ ok $? "redis-server boots"
 passes "it stores" redis-cli -h "$host" -p "$port" set key value
 passes "... and answers" redis-cli -h "$host" -p "$port" get key
 contains "... with what was stored" value
+LIMIT=20 passes "... and fifty clients that come at once" \
+    redis-benchmark -h "$host" -p "$port" -c 50 -n 2000 -t get -q
 healthy "nothing to complain of"
 redis-cli -h "$host" -p "$port" shutdown nosave >"$dir/out" 2>&1
 wait "$guest"
