@@ -9,16 +9,19 @@
 
 #include <asm/errno.h>
 
-#define EARLY_SIZE 8192 /* a power of two; the newest is kept */
-#define MAX_CHOSEN 4
-#define NAME_MAX   16
+#define EARLY_SIZE       8192 /* a power of two; the newest is kept */
+#define EARLY_INPUT_SIZE 64   /* the first that came are kept */
+#define MAX_CHOSEN       4
+#define NAME_MAX         16
 
 static struct list consoles = LIST_INIT(consoles);
 static struct console *active;
 static void (*input_sink)(const char *s, size_t n);
 
 static char early[EARLY_SIZE];
-static size_t early_end; /* bytes ever written to it */
+static size_t early_end;                   /* bytes ever written to it */
+static char early_input[EARLY_INPUT_SIZE]; /* came before the tty */
+static size_t early_input_len;
 
 /* console= may repeat; as in Linux the last one that exists becomes /dev/console. */
 static char chosen[MAX_CHOSEN][NAME_MAX];
@@ -120,13 +123,22 @@ void console_flush(void)
 
 void console_input(const char *s, size_t n)
 {
-    if (input_sink)
+    size_t kept = MIN(n, sizeof(early_input) - early_input_len);
+
+    if (likely(input_sink != NULL)) {
         input_sink(s, n);
+        return;
+    }
+    memcpy(early_input + early_input_len, s, kept);
+    early_input_len += kept;
 }
 
 void console_set_sink(void (*sink)(const char *s, size_t n))
 {
     input_sink = sink;
+    if (early_input_len)
+        sink(early_input, early_input_len);
+    early_input_len = 0;
 }
 
 const char *console_name(void)

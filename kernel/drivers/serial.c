@@ -30,10 +30,11 @@
 #define SCR 7 /* scratch */
 
 #define IER_RECEIVED 0x01
-#define FCR_ENABLE   0x07 /* FIFOs on, both emptied */
+#define FCR_ENABLE   0x01 /* FIFOs on; that empties them if they were off */
 #define IIR_FIFO     0xc0 /* both set: the FIFOs work */
 #define LCR_8N1      0x03
 #define MCR_RUNNING  0x0b /* DTR, RTS, OUT2 (which connects the interrupt on a PC) */
+#define MCR_LOOPBACK 0x10
 #define LSR_DATA     0x01
 #define LSR_THRE     0x20
 
@@ -100,6 +101,25 @@ static struct console console = {
     .flush = serial_flush,
 };
 
+/* Input may be there before us. The one byte that a UART without FIFOs holds would go when they are
+ * switched on, and so would the next, which follows as soon as the first is read, unless loopback
+ * takes the receiver off the line. */
+static void enable_fifos(void)
+{
+    bool held = inb(PORT + LSR) & LSR_DATA && (inb(PORT + IIR) & IIR_FIFO) != IIR_FIFO;
+    char c = 0;
+
+    outb(PORT + MCR, MCR_LOOPBACK);
+    if (held)
+        c = (char)inb(PORT + RBR);
+    outb(PORT + FCR, FCR_ENABLE);
+    outb(PORT + MCR, MCR_RUNNING);
+    if (held) {
+        stats.received++;
+        console_input(&c, 1);
+    }
+}
+
 void serial_early(void)
 {
     if (probed)
@@ -112,8 +132,7 @@ void serial_early(void)
     present = true;
     outb(PORT + IER, 0);
     outb(PORT + LCR, LCR_8N1);
-    outb(PORT + FCR, FCR_ENABLE);
-    outb(PORT + MCR, MCR_RUNNING);
+    enable_fifos();
     /* An 8250 without FIFOs, as Firecracker's, takes one byte at a time. */
     if ((inb(PORT + IIR) & IIR_FIFO) == IIR_FIFO)
         batch = FIFO_SIZE;

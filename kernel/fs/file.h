@@ -130,9 +130,9 @@ void fd_cloexec_range(unsigned first, unsigned last);
 /* What execve does to descriptors marked FD_CLOEXEC. */
 void fd_close_on_exec(void);
 unsigned fd_count(void); /* descriptors in use */
-/* RLIMIT_NOFILE's soft limit (prlimit64 writes it); Linux's defaults. */
+/* RLIMIT_NOFILE's soft limit (prlimit64 writes it); the hard limit starts at FD_MAX, and even root
+ * cannot raise it beyond. Linux's defaults. */
 #define FD_RLIMIT_SOFT 1024u
-#define FD_RLIMIT_HARD 524288u
 #define FD_MAX         1048576u /* fs.nr_open */
 extern uint32_t fd_rlimit;
 

@@ -152,7 +152,8 @@ void proc_show_status(struct text_buf *out, struct thread *t, bool task)
     kib(out, "HugetlbPages", 0);
     text_printf(out, "CoreDumping:\t0\nTHP_enabled:\t%d\nThreads:\t%u\n", !mm_huge_disabled,
                 thread_count);
-    text_printf(out, "SigQ:\t0/%lu\n", (uint64_t)rlimits[RLIMIT_SIGPENDING].rlim_cur);
+    text_printf(out, "SigQ:\t%u/%lu\n", signal_queued(),
+                (uint64_t)rlimits[RLIMIT_SIGPENDING].rlim_cur);
     text_printf(out, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n", s.pending, s.shared,
                 s.blocked);
     text_printf(out, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", s.ignored, s.caught);

@@ -14,8 +14,8 @@
 #include <linux/futex.h>
 #include <linux/time.h>
 
-#define BUCKETS        256
-#define ROBUST_LIMIT   2048
+#define BUCKETS      256
+#define ROBUST_LIMIT 2048
 
 struct futex_waiter {
     struct list link;
@@ -54,7 +54,8 @@ static int wake(uint64_t addr, int count, uint32_t bitset)
     return n;
 }
 
-static long futex_wait(uint32_t *uaddr, uint32_t expected, uint64_t deadline, uint32_t bitset)
+static long futex_wait(uint32_t *uaddr, uint32_t expected, struct clock_deadline deadline,
+                       uint32_t bitset)
 {
     struct thread *t = current();
     struct futex_waiter w = {.addr = (uint64_t)uaddr, .bitset = bitset, .thread = t};
@@ -69,7 +70,7 @@ static long futex_wait(uint32_t *uaddr, uint32_t expected, uint64_t deadline, ui
     list_push_back(bucket_of(w.addr), &w.link);
     while (!w.woken && in_time && !t->signal_pending) {
         t->interruptible = true;
-        in_time = thread_block(deadline);
+        in_time = clock_block(deadline);
         t->interruptible = false;
     }
     list_remove(&w.link);
@@ -77,7 +78,7 @@ static long futex_wait(uint32_t *uaddr, uint32_t expected, uint64_t deadline, ui
         return 0;
     if (!in_time)
         return -ETIMEDOUT;
-    return deadline == WAIT_FOREVER ? -ERESTARTSYS : -EINTR;
+    return deadline.at == WAIT_FOREVER ? -ERESTARTSYS : -EINTR;
 }
 
 static long requeue(uint32_t *from, uint32_t *to, int wake_count, int move_count)
@@ -179,7 +180,8 @@ static long sys_futex(uint32_t *uaddr, int op, uint32_t val, const struct __kern
 {
     int cmd = op & FUTEX_CMD_MASK;
     bool realtime = op & FUTEX_CLOCK_REALTIME;
-    uint64_t ns, deadline = WAIT_FOREVER;
+    struct clock_deadline deadline = CLOCK_FOREVER;
+    uint64_t ns;
     uint32_t value;
     int r;
 
@@ -196,9 +198,9 @@ static long sys_futex(uint32_t *uaddr, int op, uint32_t val, const struct __kern
                 return r;
             /* WAIT's timeout is relative, WAIT_BITSET's a point in time. */
             if (cmd == FUTEX_WAIT)
-                deadline = deadline_after(ns);
+                deadline.at = deadline_after(ns);
             else
-                deadline_on_clock(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns, &deadline);
+                deadline = (struct clock_deadline){ns, realtime};
         }
         if (cmd == FUTEX_WAIT)
             val3 = FUTEX_BITSET_MATCH_ANY;
@@ -239,8 +241,7 @@ static long sys_get_robust_list(int tid, uint64_t *head, size_t *len)
 
     if (!t)
         return -ESRCH;
-    return put_user(sizeof(struct robust_list_head), len) < 0 ||
-                   put_user(t->robust_list, head) < 0
+    return put_user(sizeof(struct robust_list_head), len) < 0 || put_user(t->robust_list, head) < 0
                ? -EFAULT
                : 0;
 }

@@ -1,5 +1,6 @@
 /*
- * Resource limits (getrlimit(2)); only RLIMIT_NOFILE is enforced, by fs/file.c.
+ * Resource limits (getrlimit(2)). Two are enforced: RLIMIT_NOFILE by fs/file.c, RLIMIT_SIGPENDING
+ * by linux/signal.c.
  */
 #pragma once
 

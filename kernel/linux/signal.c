@@ -6,6 +6,7 @@
 
 #include "arch/x86_64/hooks.h"
 #include "linux/crash.h"
+#include "linux/limits_table.h"
 #include "linux/process.h"
 #include "linux/rseq.h"
 #include "linux/sigstate.h"
@@ -14,8 +15,6 @@
 
 #include <asm/errno.h>
 #include <linux/eventpoll.h>
-
-#define SIGQUEUE_MAX 4096 /* RLIMIT_SIGPENDING */
 
 #define IGNORED_BY_DEFAULT                                                                         \
     (SIGMASK(SIGCHLD) | SIGMASK(SIGURG) | SIGMASK(SIGWINCH) | SIGMASK(SIGCONT) |                   \
@@ -75,16 +74,33 @@ static bool ignored(int sig)
     return h == (uint64_t)SIG_IGN || (h == (uint64_t)SIG_DFL && IGNORED_BY_DEFAULT & SIGMASK(sig));
 }
 
-static void enqueue(struct sigpending *p, int sig, const siginfo_t *info)
+unsigned signal_queued(void)
 {
-    struct sigqueued *q;
+    return queued;
+}
+
+/* RLIMIT_SIGPENDING bounds what applications can pile up. A standard signal of the kernel's is
+ * queued but once, and a timer's has at most one for each timer. */
+static bool is_limited(int sig, const siginfo_t *info)
+{
+    if (info && info->si_code == SI_TIMER)
+        return false;
+    return sig >= SIG_MIN_RT || (info && info->si_code < 0);
+}
+
+static int enqueue(struct sigpending *p, int sig, const siginfo_t *info)
+{
+    struct sigqueued *q = NULL;
 
     if (sig < SIG_MIN_RT && p->set & SIGMASK(sig))
-        return; /* standard signals do not queue */
+        return 0; /* standard signals do not queue */
+    if (queued < rlimits[RLIMIT_SIGPENDING].rlim_cur || !is_limited(sig, info))
+        q = kmalloc(sizeof(*q));
+    if (!q && sig >= SIG_MIN_RT && info && info->si_code != SI_USER && info->si_code != SI_TIMER)
+        return -EAGAIN;
     p->set |= SIGMASK(sig);
-    q = queued < SIGQUEUE_MAX ? kmalloc(sizeof(*q)) : NULL;
     if (!q)
-        return; /* the bit remains: the signal arrives without details, as on Linux */
+        return 0; /* it arrives without details, as on Linux */
     queued++;
     if (info) {
         q->info = *info;
@@ -94,6 +110,7 @@ static void enqueue(struct sigpending *p, int sig, const siginfo_t *info)
     }
     q->info.si_signo = sig;
     list_push_back(&p->queue, &q->link);
+    return 0;
 }
 
 static void interrupt(struct thread *t)
@@ -102,10 +119,11 @@ static void interrupt(struct thread *t)
         thread_wake(t);
 }
 
-void signal_send_process(int sig, const siginfo_t *info)
+int signal_send_process(int sig, const siginfo_t *info)
 {
     struct thread *target = NULL;
     bool blocked_by_all = true, wanted = false;
+    int r;
 
     list_for_each (t, &thread_list, struct thread, all_link) {
         if (!t->sig || t->sig->mask & SIGMASK(sig))
@@ -118,23 +136,31 @@ void signal_send_process(int sig, const siginfo_t *info)
             target = t;
     }
     if (!blocked_by_all && !wanted && ignored(sig))
-        return;
-    enqueue(&process_pending, sig, info);
+        return 0;
+    r = enqueue(&process_pending, sig, info);
+    if (r < 0)
+        return r;
     signal_recalc_all();
     if (target)
         interrupt(target);
     waitq_wake(&signal_waitq, EPOLLIN);
+    return 0;
 }
 
-void signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
+int signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
 {
+    int r;
+
     if (!t->sig || (!((t->sig->mask | t->sig->waiting) & SIGMASK(sig)) && ignored(sig)))
-        return;
-    enqueue(&t->sig->pending, sig, info);
+        return 0;
+    r = enqueue(&t->sig->pending, sig, info);
+    if (r < 0)
+        return r;
     signal_recalc(t);
     if (t->signal_pending)
         interrupt(t);
     waitq_wake(&signal_waitq, EPOLLIN);
+    return 0;
 }
 
 static int take_from(struct sigpending *p, uint64_t set, siginfo_t *info)

@@ -10,10 +10,16 @@
 
 #define SIGMASK(sig) (1ull << ((sig)-1))
 
-/* To the process: any thread that does not block it. info may be NULL (SI_KERNEL). */
-void signal_send_process(int sig, const siginfo_t *info);
-/* To one thread. */
-void signal_send_thread(struct thread *t, int sig, const siginfo_t *info);
+/* Signals with their details that may be pending at once: RLIMIT_SIGPENDING's default. */
+#define SIGQUEUE_MAX 4096
+
+/* To the process: any thread that does not block it. info may be NULL (SI_KERNEL). 0, or -EAGAIN if
+ * it is a real-time signal that somebody queued and the queue is full (sigqueue(3)). */
+int signal_send_process(int sig, const siginfo_t *info);
+/* To one thread; the result as above. */
+int signal_send_thread(struct thread *t, int sig, const siginfo_t *info);
+/* How many signals are queued. */
+unsigned signal_queued(void);
 /* Is there a signal the current thread should handle now? */
 static inline bool signal_pending(void)
 {

@@ -30,9 +30,10 @@ void strace_put(struct strace_line *l, const char *fmt, ...) __printf(2, 3);
 
 /*
  * One argument by its letter (linux/syscall.h, and for calls that strace knows better:
- * a sockaddr out, e epoll_events out, f two descriptors out, t timespec out, v iovecs read into,
- * P pollfds, G signal set, m msghdr, r msghdr received, k option value, K option value out).
- * ret: the result, for those that are printed after the call.
+ * a sockaddr out, e epoll_events out, f two descriptors out, t timespec out, R time that remained
+ * when a signal came, v iovecs read into, P pollfds, G signal set, H signal set out, m msghdr, r
+ * msghdr received, k option value, K option value out). ret: the result, for those that are printed
+ * after the call.
  */
 void strace_arg(struct strace_line *l, char letter, uint64_t nr, unsigned index,
                 const uint64_t args[6], long ret);

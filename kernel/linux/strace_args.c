@@ -312,7 +312,7 @@ static void put_two(struct strace_line *l, uint64_t addr, long ret)
 
 bool strace_is_output(char letter)
 {
-    return strchr("BaeftvPrK", letter) != NULL;
+    return strchr("BaeftRvPHrK", letter) != NULL;
 }
 
 const char *strace_letters(uint64_t nr, const char *declared)
@@ -321,15 +321,36 @@ const char *strace_letters(uint64_t nr, const char *declared)
         uint64_t nr;
         const char *letters;
     } better[] = {
-        {__NR_accept, "dap"},         {__NR_accept4, "dapx"},         {__NR_getsockname, "dap"},
-        {__NR_getpeername, "dap"},    {__NR_recvfrom, "dBzxap"},      {__NR_sendto, "dbzxSi"},
-        {__NR_recvmsg, "drx"},        {__NR_sendmsg, "dmx"},          {__NR_pipe, "f"},
-        {__NR_pipe2, "fO"},           {__NR_socketpair, "iiif"},      {__NR_epoll_wait, "deii"},
-        {__NR_epoll_pwait, "deiiGz"}, {__NR_epoll_pwait2, "deiTGz"},  {__NR_poll, "Pui"},
-        {__NR_ppoll, "PuTGz"},        {__NR_clock_gettime, "it"},     {__NR_clock_getres, "it"},
-        {__NR_readv, "dvi"},          {__NR_preadv, "dvil"},          {__NR_preadv2, "dvillx"},
-        {__NR_setsockopt, "diiki"},   {__NR_getsockopt, "diiKp"},     {__NR_rt_sigprocmask, "iGGz"},
-        {__NR_rt_sigsuspend, "Gz"},   {__NR_rt_sigtimedwait, "GpTz"}, {__NR_signalfd4, "dGzx"},
+        {__NR_accept, "dap"},
+        {__NR_accept4, "dapx"},
+        {__NR_getsockname, "dap"},
+        {__NR_getpeername, "dap"},
+        {__NR_recvfrom, "dBzxap"},
+        {__NR_sendto, "dbzxSi"},
+        {__NR_recvmsg, "drx"},
+        {__NR_sendmsg, "dmx"},
+        {__NR_pipe, "f"},
+        {__NR_pipe2, "fO"},
+        {__NR_socketpair, "iiif"},
+        {__NR_epoll_wait, "deii"},
+        {__NR_epoll_pwait, "deiiGz"},
+        {__NR_epoll_pwait2, "deiTGz"},
+        {__NR_poll, "Pui"},
+        {__NR_ppoll, "PuTGz"},
+        {__NR_clock_gettime, "it"},
+        {__NR_clock_getres, "it"},
+        {__NR_readv, "dvi"},
+        {__NR_preadv, "dvil"},
+        {__NR_preadv2, "dvillx"},
+        {__NR_setsockopt, "diiki"},
+        {__NR_getsockopt, "diiKp"},
+        {__NR_rt_sigprocmask, "iGHz"},
+        {__NR_rt_sigsuspend, "Gz"},
+        {__NR_rt_sigtimedwait, "GpTz"},
+        {__NR_signalfd4, "dGzx"},
+        {__NR_rt_sigpending, "Hz"},
+        {__NR_nanosleep, "TR"},
+        {__NR_clock_nanosleep, "ixTR"},
         {__NR_epoll_create1, "x"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(better); i++) {
@@ -397,6 +418,12 @@ void strace_arg(struct strace_line *l, char letter, uint64_t nr, unsigned index,
         else
             put_timespec(l, v);
         return;
+    case 'R':
+        if (ret != -EINTR)
+            put_pointer(l, v);
+        else
+            put_timespec(l, v);
+        return;
     case 'E':
         put_epoll_events(l, v, 1, false);
         return;
@@ -426,6 +453,12 @@ void strace_arg(struct strace_line *l, char letter, uint64_t nr, unsigned index,
         return;
     case 'G':
         put_signal_set(l, v);
+        return;
+    case 'H':
+        if (ret < 0)
+            put_pointer(l, v);
+        else
+            put_signal_set(l, v);
         return;
     case 'k':
         put_option(l, v, next);

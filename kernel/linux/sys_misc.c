@@ -49,11 +49,11 @@ struct rlimit64 rlimits[RLIM_NLIMITS] = {
     [RLIMIT_CORE] = {0, INF},
     [RLIMIT_RSS] = {INF, INF},
     [RLIMIT_NPROC] = {4096, 4096},
-    [RLIMIT_NOFILE] = {1024, 1048576},
+    [RLIMIT_NOFILE] = {FD_RLIMIT_SOFT, FD_MAX},
     [RLIMIT_MEMLOCK] = {INF, INF},
     [RLIMIT_AS] = {INF, INF},
     [RLIMIT_LOCKS] = {INF, INF},
-    [RLIMIT_SIGPENDING] = {4096, 4096},
+    [RLIMIT_SIGPENDING] = {SIGQUEUE_MAX, SIGQUEUE_MAX},
     [RLIMIT_MSGQUEUE] = {819200, 819200},
     [RLIMIT_NICE] = {0, 0},
     [RLIMIT_RTPRIO] = {0, 0},
@@ -152,7 +152,7 @@ static long sys_prlimit64(int pid, unsigned which, const struct rlimit64 *new, s
         return -EINVAL;
     if (!self(pid))
         return -ESRCH;
-    if (new && copy_from_user(&n, new, sizeof(n)) < 0)
+    if (new != NULL && copy_from_user(&n, new, sizeof(n)) < 0)
         return -EFAULT;
     before = rlimits[which];
     if (new) {
@@ -160,15 +160,16 @@ static long sys_prlimit64(int pid, unsigned which, const struct rlimit64 *new, s
             return -EINVAL;
         if (n.rlim_max > before.rlim_max && cred.euid)
             return -EPERM;
-        if (which == RLIMIT_NOFILE && n.rlim_max > rlimits[which].rlim_max)
-            return -EPERM; /* fs.nr_open */
+        if (which == RLIMIT_NOFILE && n.rlim_max > FD_MAX)
+            return -EPERM;
         rlimits[which] = n;
         if (which == RLIMIT_NOFILE)
             fd_rlimit = MIN(n.rlim_cur, (uint64_t)UINT32_MAX);
     }
     return old ? copy_to_user(old, &before, sizeof(before)) : 0;
 }
-SYSCALL(prlimit64, PARTIAL, "iupp", "enforced for NOFILE; the others are kept and reported");
+SYSCALL(prlimit64, PARTIAL, "iupp",
+        "enforced for NOFILE and SIGPENDING; the others are kept and reported");
 
 static long sys_getrlimit(unsigned which, struct rlimit64 *old)
 {
@@ -324,7 +325,8 @@ static long sys_prctl(int option, unsigned long a2, unsigned long a3, unsigned l
         return -EINVAL;
     }
 }
-SYSCALL(prctl, PARTIAL, "ixxxx", "names, dumpable, keepcaps, no_new_privs, bounding set and the like; EINVAL for the rest");
+SYSCALL(prctl, PARTIAL, "ixxxx",
+        "names, dumpable, keepcaps, no_new_privs, bounding set and the like; EINVAL for the rest");
 
 static long sys_reboot(unsigned magic1, unsigned magic2, unsigned cmd, void *arg)
 {

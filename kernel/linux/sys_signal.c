@@ -12,8 +12,8 @@
 
 #include <linux/eventpoll.h>
 
-#define SIGSET_SIZE    8
-#define MINIMUM_STACK  2048 /* MINSIGSTKSZ */
+#define SIGSET_SIZE   8
+#define MINIMUM_STACK 2048 /* MINSIGSTKSZ */
 
 static bool sig_valid(int sig)
 {
@@ -35,8 +35,8 @@ static long sys_rt_sigaction(int sig, const struct sig_action *act, struct sig_a
         sig_actions[sig] = new;
         /* A signal that is ignored now is not pending any more (POSIX §2.4.3). */
         if (new.handler == (uint64_t)SIG_IGN ||
-            (new.handler == (uint64_t)SIG_DFL && (sig == SIGCHLD || sig == SIGURG ||
-                                                  sig == SIGWINCH || sig == SIGCONT))) {
+            (new.handler == (uint64_t)SIG_DFL &&
+             (sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT))) {
             siginfo_t drop;
             while (signal_take(SIGMASK(sig), &drop))
                 ;
@@ -173,9 +173,7 @@ static long sys_kill(int pid, int sig)
         return -ESRCH;
     if (pid != PROCESS_PID && pid != 0 && pid != -PROCESS_PID)
         return -ESRCH;
-    if (sig)
-        signal_send_process(sig, &info);
-    return 0;
+    return sig ? signal_send_process(sig, &info) : 0;
 }
 SYSCALL(kill, COMPLETE, "ig", "");
 
@@ -188,9 +186,7 @@ static long send_to_thread(int tgid, int tid, int sig, const siginfo_t *info)
     t = tgid == PROCESS_PID ? thread_find(tid) : NULL;
     if (!t)
         return -ESRCH;
-    if (sig)
-        signal_send_thread(t, sig, info);
-    return 0;
+    return sig ? signal_send_thread(t, sig, info) : 0;
 }
 
 static long sys_tgkill(int tgid, int tid, int sig)
@@ -219,9 +215,7 @@ static long sys_rt_sigqueueinfo(int pid, int sig, const siginfo_t *uinfo)
         return -ESRCH;
     if (sig && !sig_valid(sig))
         return -EINVAL;
-    if (sig)
-        signal_send_process(sig, &info);
-    return 0;
+    return sig ? signal_send_process(sig, &info) : 0;
 }
 SYSCALL(rt_sigqueueinfo, COMPLETE, "igp", "");
 

@@ -11,8 +11,8 @@
 #include <linux/times.h>
 #include <linux/timex.h>
 
-#define COARSE_NS       (4 * NSEC_PER_MSEC)
-#define NSEC_PER_TICK   (NSEC_PER_SEC / 100)
+#define COARSE_NS     (4 * NSEC_PER_MSEC)
+#define NSEC_PER_TICK (NSEC_PER_SEC / 100)
 
 struct timezone_old {
     int minuteswest, dsttime;
@@ -87,25 +87,33 @@ static long sys_time(int64_t *t)
 }
 SYSCALL(time, COMPLETE, "p", "");
 
-/* Sleeps to the deadline; what remains goes to urem when a signal ends it. */
-static long sleep_until(uint64_t deadline, bool absolute, struct __kernel_timespec *urem)
+/* Sleeps until d; -EINTR when a signal comes first. */
+static long sleep_until(struct clock_deadline d)
 {
     struct thread *t = current();
-    uint64_t now;
 
-    while ((now = clock_mono_ns()) < deadline) {
-        if (t->signal_pending) {
-            if (absolute)
-                return -ERESTARTNOHAND;
-            if (urem && timespec_put(urem, deadline - now) < 0)
-                return -EFAULT;
+    while ((d.real ? clock_real_ns() : clock_mono_ns()) < d.at) {
+        if (t->signal_pending)
             return -EINTR;
-        }
         t->interruptible = true;
-        thread_block(deadline);
+        clock_block(d);
         t->interruptible = false;
     }
     return 0;
+}
+
+/* Sleeps for ns; what remains goes to urem when a signal ends it. */
+static long sleep_for(uint64_t ns, struct __kernel_timespec *urem)
+{
+    uint64_t deadline = deadline_after(ns), now;
+    long r = sleep_until((struct clock_deadline){deadline, false});
+
+    if (r == -EINTR && urem) {
+        now = clock_mono_ns();
+        if (timespec_put(urem, deadline > now ? deadline - now : 0) < 0)
+            return -EFAULT;
+    }
+    return r;
 }
 
 static long sys_nanosleep(const struct __kernel_timespec *uts, struct __kernel_timespec *urem)
@@ -113,14 +121,15 @@ static long sys_nanosleep(const struct __kernel_timespec *uts, struct __kernel_t
     uint64_t ns;
     int r = timespec_get(uts, &ns);
 
-    return r < 0 ? r : sleep_until(deadline_after(ns), false, urem);
+    return r < 0 ? r : sleep_for(ns, urem);
 }
 SYSCALL(nanosleep, COMPLETE, "Tp", "");
 
 static long sys_clock_nanosleep(int clock, int flags, const struct __kernel_timespec *uts,
                                 struct __kernel_timespec *urem)
 {
-    uint64_t ns, deadline;
+    struct clock_deadline d = {.real = clock_is_real(clock)};
+    uint64_t ns, now;
     int r;
 
     if (clock == CLOCK_THREAD_CPUTIME_ID || flags & ~TIMER_ABSTIME)
@@ -128,13 +137,16 @@ static long sys_clock_nanosleep(int clock, int flags, const struct __kernel_time
     r = timespec_get(uts, &ns);
     if (r < 0)
         return r;
-    r = clock_read(clock, &deadline);
+    r = clock_read(clock, &now);
     if (r < 0)
         return r;
     if (!(flags & TIMER_ABSTIME))
-        return sleep_until(deadline_after(ns), false, urem);
-    deadline_on_clock(clock, ns, &deadline);
-    return sleep_until(deadline, true, NULL);
+        return sleep_for(ns, urem);
+    if (d.real)
+        d.at = ns;
+    else
+        deadline_on_clock(clock, ns, &d.at);
+    return sleep_until(d) < 0 ? -ERESTARTNOHAND : 0;
 }
 SYSCALL(clock_nanosleep, PARTIAL, "ixTp", "a process CPU-time clock sleeps by real time");
 

@@ -4,14 +4,15 @@
  */
 #include "linux/process.h"
 #include "linux/sigstate.h"
+#include "linux/sys_timer.h"
 #include "linux/syscall.h"
 #include "linux/timespec.h"
 #include "mm/slab.h"
 #include "sched/timer.h"
 
-#define ITIMERS     3 /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
-#define MAX_TIMERS  512
-#define OVERRUN_MAX INT32_MAX
+#define ITIMERS          3 /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
+#define MAX_TIMERS       512
+#define OVERRUN_MAX      INT32_MAX
 #define SIGEV_SIGNAL_    0
 #define SIGEV_NONE_      1
 #define SIGEV_THREAD_ID_ 4
@@ -20,7 +21,8 @@
 struct clock_timer {
     struct timer timer;
     int clock;
-    uint64_t expires; /* on its clock; 0: disarmed */
+    int base;         /* the clock that expires is on */
+    uint64_t expires; /* 0: disarmed */
     uint64_t interval;
     void (*fire)(struct clock_timer *c, uint64_t missed);
 };
@@ -29,7 +31,7 @@ struct clock_timer {
 static int program(struct clock_timer *c)
 {
     uint64_t deadline;
-    int r = deadline_on_clock(c->clock, c->expires, &deadline);
+    int r = deadline_on_clock(c->base, c->expires, &deadline);
 
     return r < 0 ? r : timer_set(&c->timer, deadline);
 }
@@ -39,7 +41,7 @@ static void expired(struct timer *t)
     struct clock_timer *c = container_of(t, struct clock_timer, timer);
     uint64_t now, missed = 0;
 
-    if (!c->expires || clock_read(c->clock, &now) < 0)
+    if (!c->expires || clock_read(c->base, &now) < 0)
         return;
     if (now >= c->expires) {
         if (c->interval) {
@@ -57,7 +59,7 @@ static void expired(struct timer *t)
 static void clock_timer_init(struct clock_timer *c, int clock,
                              void (*fire)(struct clock_timer *, uint64_t))
 {
-    c->clock = clock;
+    c->clock = c->base = clock;
     c->fire = fire;
     timer_init(&c->timer, expired);
 }
@@ -66,7 +68,7 @@ static uint64_t remaining(const struct clock_timer *c)
 {
     uint64_t now;
 
-    if (!c->expires || clock_read(c->clock, &now) < 0)
+    if (!c->expires || clock_read(c->base, &now) < 0)
         return 0;
     return c->expires > now ? c->expires - now : 1;
 }
@@ -81,7 +83,9 @@ static int arm(struct clock_timer *c, uint64_t value, uint64_t interval, bool ab
     c->interval = interval;
     if (!value)
         return 0;
-    if (clock_read(c->clock, &now) < 0)
+    /* "In a second" means that, whatever the clock is set to (timer_settime(2)). */
+    c->base = !absolute && clock_is_real(c->clock) ? CLOCK_MONOTONIC : c->clock;
+    if (clock_read(c->base, &now) < 0)
         return -EINVAL;
     c->expires = absolute ? value : MIN(now + value, (uint64_t)INT64_MAX);
     return program(c);
@@ -189,6 +193,17 @@ static void posix_fire(struct clock_timer *c, uint64_t missed)
             signal_send_thread(t, p->signo, &info);
     } else {
         signal_send_process(p->signo, &info);
+    }
+}
+
+void posix_timers_clock_was_set(void)
+{
+    for (int id = 0; id < MAX_TIMERS; id++) {
+        struct posix_timer *p = timers[id];
+
+        /* One that is set has its place in the heap: this cannot fail. */
+        if (p && clock_is_real(p->c.base) && timer_pending(&p->c.timer))
+            (void)program(&p->c);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "arch/x86_64/tsc.h"
 #include "fs/timerfd.h"
+#include "linux/sys_timer.h"
 #include "sched/thread.h"
 
 static int combine(int64_t sec, int64_t sub, int64_t per_sec, uint64_t *ns)
@@ -121,9 +122,41 @@ int deadline_on_clock(int clock, uint64_t at_ns, uint64_t *deadline)
     return 0;
 }
 
+bool clock_is_real(int clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+           clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+/* A thread in clock_block() for a time of CLOCK_REALTIME. */
+struct real_sleeper {
+    struct list link;
+    struct thread *thread;
+};
+static struct list real_sleepers = LIST_INIT(real_sleepers);
+
+bool clock_block(struct clock_deadline d)
+{
+    struct real_sleeper s = {.thread = current()};
+    uint64_t deadline;
+    bool in_time;
+
+    if (!d.real)
+        return thread_block(d.at);
+    deadline_on_clock(CLOCK_REALTIME, d.at, &deadline);
+    list_push_back(&real_sleepers, &s.link);
+    in_time = thread_block(deadline);
+    list_remove(&s.link);
+    return in_time;
+}
+
 int clock_set_real(uint64_t epoch_ns)
 {
     tsc_set_real(epoch_ns);
     timerfd_clock_was_set();
+    posix_timers_clock_was_set();
+    /* They find that nothing happened, and sleep again: to where their time is now. */
+    list_for_each (s, &real_sleepers, struct real_sleeper, link)
+        thread_wake(s->thread);
     return 0;
 }

@@ -29,3 +29,14 @@ static inline uint64_t deadline_after(uint64_t ns)
 int deadline_on_clock(int clock, uint64_t at_ns, uint64_t *deadline);
 /* The present time of a clock: 0 or -EINVAL. */
 int clock_read(int clock, uint64_t *ns);
+/* Does setting the time of day move it? */
+bool clock_is_real(int clock);
+
+/* When a wait ends: an absolute time of the monotonic clock, or of CLOCK_REALTIME. */
+struct clock_deadline {
+    uint64_t at;
+    bool real;
+};
+#define CLOCK_FOREVER ((struct clock_deadline){WAIT_FOREVER, false})
+/* thread_block() until then, whatever the clock is set to meanwhile; false when it is reached. */
+bool clock_block(struct clock_deadline d);

@@ -80,6 +80,15 @@ w -v "$dir/tree:/tree" busybox -- ls -1 /tree/sub
 [ "$(grep -c '^[0-9]' "$dir/out")" -eq 300 ]
 ok $? "300 files are there"
 
+# What is typed before the kernel runs is for the program.
+line="longer than the FIFO of the UART"
+for machine in microvm microvm-noacpi q35 pc; do
+    echo "$line" | timeout -k 5 20 "$WHERRY" run -q --net none --machine $machine busybox -- \
+        head -n 1 >"$dir/out" 2>&1
+    [ "$(tr -d '\r' <"$dir/out" | tail -n 1)" = "$line" ]
+    ok $? "$machine: input that was there before the boot arrives whole"
+done
+
 # Clocks: the date, and the rate over two seconds, as the host sees both.
 cat >clock.c <<'C'
 #include <stdio.h>

@@ -1,129 +1,26 @@
 /*
- * A host world for the tests of pipes, epoll and sockets: heap and frames that AddressSanitizer
- * watches, a small descriptor table, one thread, a clock that only moves when told, signals that
- * are counted. Blocking calls on_block, which makes happen what the thread waits for; a
- * test that blocks without setting it fails instead of hanging. Include once, in the test's file.
+ * A host world for the tests of pipes, epoll and sockets: the memory of fakes.h, a small
+ * descriptor table, one thread, a clock that only moves when told, signals that are counted.
+ * Blocking calls on_block, which makes happen what the thread waits for; a test that blocks without
+ * setting it fails instead of hanging. Include once, in the test's file.
  */
 #pragma once
 
-/* glibc's, where Linux's own header steps back from it: S_IF*. <stdlib.h> would bring glibc's
- * sigset_t, so what is needed of it is declared here. */
-#include <sys/stat.h>
+#include "fakes.h"
 
-#include "arch/x86_64/uaccess.h"
-#include "fs/file.h"
-#include "linux/cred.h"
-#include "linux/signal.h"
-#include "mm/frame.h"
-#include "mm/layout.h"
-#include "mm/slab.h"
-#include "sched/clock.h"
-#include "sched/thread.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-void *malloc(size_t size);
-void *calloc(size_t n, size_t size);
-void *aligned_alloc(size_t align, size_t size);
-void free(void *p);
-__noreturn void abort(void);
-
-#define FAKE_FDS   2048
-#define FAKE_FAULT 65536 /* addresses below stand for what is not mapped */
+#define FAKE_FDS 2048
 
 static struct thread fake_thread = {.tid = 1};
 struct thread *current_thread = &fake_thread;
-struct cred cred;
 struct waitq signal_waitq = WAITQ_INIT(signal_waitq);
-static uint64_t fake_now = 1000;
 static int64_t fake_real_offset = 5000;
-static unsigned fake_sigpipes, fake_polls, fake_blocks;
-static long fake_live; /* heap blocks and frames */
+static unsigned fake_sigpipes, fake_polls;
 static void (*on_block)(void);
 
-/* ---- Memory ---- */
-
-void *kmalloc(size_t size)
+/* Heap blocks and frames. */
+static inline long fake_live(void)
 {
-    fake_live++;
-    return malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    fake_live++;
-    return calloc(1, size);
-}
-
-void kfree(void *p)
-{
-    fake_live -= p != NULL;
-    free(p);
-}
-
-void *vmalloc(size_t size)
-{
-    return kmalloc(size);
-}
-
-void vfree(void *p)
-{
-    kfree(p);
-}
-
-struct fake_frame {
-    uint64_t refs;
-    char pad[PAGE_SIZE - sizeof(uint64_t)];
-    char page[PAGE_SIZE];
-};
-
-static struct fake_frame *fake_frame_of(phys_t p)
-{
-    return container_of(phys_to_virt(p), struct fake_frame, page);
-}
-
-phys_t frame_alloc(unsigned order)
-{
-    struct fake_frame *f = aligned_alloc(PAGE_SIZE, sizeof(*f));
-    assert_int_equal(order, 0);
-    memset(f->page, 0xa5, PAGE_SIZE);
-    f->refs = 1;
-    fake_live++;
-    return (phys_t)f->page - DIRECT_BASE;
-}
-
-void frame_get(phys_t p)
-{
-    fake_frame_of(p)->refs++;
-}
-
-void frame_put(phys_t p)
-{
-    struct fake_frame *f = fake_frame_of(p);
-    assert_true(f->refs > 0);
-    if (--f->refs == 0) {
-        fake_live--;
-        free(f);
-    }
-}
-
-size_t user_copy(void *dst, const void *src, size_t n)
-{
-    if ((uint64_t)src < FAKE_FAULT || (uint64_t)dst < FAKE_FAULT)
-        return n;
-    memcpy(dst, src, n);
-    return 0;
-}
-
-size_t user_zero(void *dst, size_t n)
-{
-    if ((uint64_t)dst < FAKE_FAULT)
-        return n;
-    memset(dst, 0, n);
-    return 0;
+    return fake_heap + fake_frames_used;
 }
 
 /* ---- Files ---- */
@@ -204,7 +101,6 @@ bool thread_block(uint64_t deadline)
 {
     void (*f)(void) = on_block;
     on_block = NULL;
-    fake_blocks++;
     fake_thread.state = THREAD_BLOCKED;
     if (f)
         f();
@@ -245,10 +141,11 @@ uint64_t clock_real_ns(void)
     return fake_now + (uint64_t)fake_real_offset;
 }
 
-void signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
+int signal_send_thread(struct thread *t, int sig, const siginfo_t *info)
 {
     assert_int_equal(sig, SIGPIPE);
     fake_sigpipes++;
+    return 0;
 }
 
 static uint64_t fake_sigmask;

@@ -58,7 +58,7 @@ static int close_all(void **state)
 {
     for (int fd = 0; fd < FAKE_FDS; fd++)
         fd_close(fd);
-    assert_int_equal(fake_live, 0);
+    assert_int_equal(fake_live(), 0);
     assert_int_equal(epoll_stats.watches, 0);
     return 0;
 }

@@ -27,7 +27,7 @@ static int close_pipe(void **state)
 {
     fd_close(rfd);
     fd_close(wfd);
-    assert_int_equal(fake_live, 0);
+    assert_int_equal(fake_live(), 0);
     assert_int_equal(pipe_stats.pipes, 0);
     return 0;
 }

@@ -90,7 +90,7 @@ static int close_files(void **state)
 {
     for (int fd = 0; fd < FAKE_FDS; fd++)
         fd_close(fd);
-    assert_int_equal(fake_live, 0);
+    assert_int_equal(fake_live(), 0);
     assert_true(list_empty(&timerfds));
     return 0;
 }

@@ -113,7 +113,7 @@ static void disk_byte(struct page_store *ps, uint64_t off, uint8_t want)
 static void pages_come_from_the_disk_in_runs(void **state)
 {
     struct page_store ps;
-    fake_blocks = 0;
+    fake_heap = 0;
     disk_reads = 0;
     assert_int_equal(store_init_disk(&ps, &disk, 0, 20 * PAGE_SIZE + 5), 0);
     disk_byte(&ps, 3, 1);
@@ -125,7 +125,7 @@ static void pages_come_from_the_disk_in_runs(void **state)
     assert_int_equal(store_count(&ps), 21);
     store_cut(&ps, 0);
     assert_int_equal(fake_frames_used, 0);
-    assert_int_equal(fake_blocks, 0);
+    assert_int_equal(fake_heap, 0);
 }
 
 static void a_disk_that_fails_is_no_page_of_zeroes(void **state)
@@ -193,7 +193,7 @@ static void a_page_just_read_is_not_reclaimed_for_its_own_slot(void **state)
 static void run(size_t off, size_t len)
 {
     struct page_store ps;
-    fake_blocks = 0;
+    fake_heap = 0;
     if (len > 0)
         make_backing(&ps, off, len);
     else {
@@ -207,7 +207,7 @@ static void run(size_t off, size_t len)
     store_cut(&ps, 0);
     assert_null(ps.root);
     assert_int_equal(fake_frames_used, 0);
-    assert_int_equal(fake_blocks, 0);
+    assert_int_equal(fake_heap, 0);
 }
 
 static void random_use_of_files_without_backing(void **state)
@@ -247,17 +247,17 @@ static void far_apart_pages_need_few_nodes(void **state)
 {
     struct page_store ps;
     store_init(&ps, 0, 0);
-    fake_blocks = 0;
+    fake_heap = 0;
     assert_true(store_get(&ps, 0) != 0);
     assert_true(store_get(&ps, (1ull << 51) - 1) != 0);
-    assert_true(fake_blocks < 20);
+    assert_true(fake_heap < 20);
     assert_int_equal(store_next(&ps, 1, 1000, true), 1000);
     assert_int_equal(store_count(&ps), 2);
     store_cut(&ps, 1);
     assert_int_equal(fake_frames_used, 1);
     store_cut(&ps, 0);
     assert_int_equal(fake_frames_used, 0);
-    assert_int_equal(fake_blocks, 0);
+    assert_int_equal(fake_heap, 0);
 }
 
 static void running_out_of_memory_leaves_the_file_as_it_was(void **state)

@@ -2,6 +2,7 @@
 /* Proves that --strace prints calls as strace(1) does, in whole lines whatever interleaves. */
 #include "arch/x86_64/uaccess.h"
 #include "drivers/console.h"
+#include "linux/signal.h"
 #include "linux/strace.h"
 #include "linux/syscall.h"
 #include "net/sockdefs.h"
@@ -128,6 +129,26 @@ static void files(void **state)
          O_CLOEXEC);
 }
 
+/* What a call stores is read after it, not before. */
+static void outputs_are_new(void **state)
+{
+    (void)state;
+    uint64_t set = SIGMASK(SIGUSR1), old = ~0ull;
+    struct syscall_desc d = desc_of(__NR_rt_sigprocmask, "rt_sigprocmask", "ippz");
+    uint64_t args[6] = {2, P(&set), P(&old), 8};
+
+    strace_enter(&d, __NR_rt_sigprocmask, args);
+    expect("rt_sigprocmask(SIG_SETMASK, [USR1], ");
+    old = SIGMASK(SIGTERM);
+    strace_exit(&d, __NR_rt_sigprocmask, args, 0);
+    expect("[TERM], 8) = 0\n");
+    strace_enter(&d, __NR_rt_sigprocmask, args);
+    expect("rt_sigprocmask(SIG_SETMASK, [USR1], ");
+    args[2] = 0x10;
+    strace_exit(&d, __NR_rt_sigprocmask, args, -EFAULT);
+    expect("0x10, 8) = -1 EFAULT\n");
+}
+
 static void memory_and_threads(void **state)
 {
     (void)state;
@@ -147,6 +168,13 @@ static void memory_and_threads(void **state)
     CALL(madvise, "pzi", 0, "madvise(0x1000, 1, 0x63)                = 0\n", 0x1000, 1, 99);
     CALL(rt_sigprocmask, "ippz", 0, "rt_sigprocmask(SIG_BLOCK, [INT RT_2], NULL, 8) = 0\n", 0,
          P((&(uint64_t){1ull << 1 | 1ull << 33})), 0, 8);
+    CALL(rt_sigpending, "pz", 0, "rt_sigpending([HUP], 8)                 = 0\n",
+         P((&(uint64_t){1})), 8);
+    CALL(nanosleep, "Tp", 0, "nanosleep({tv_sec=1, tv_nsec=5}, 0x10000) = 0\n",
+         P((&(struct __kernel_timespec){1, 5})), 0x10000);
+    CALL(nanosleep, "Tp", -EINTR,
+         "nanosleep({tv_sec=1, tv_nsec=5}, {tv_sec=0, tv_nsec=7}) = -1 EINTR\n",
+         P((&(struct __kernel_timespec){1, 5})), P((&(struct __kernel_timespec){0, 7})));
     CALL(kill, "ig", 0, "kill(1, SIGTERM)                        = 0\n", 1, 15);
 }
 
@@ -250,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
+        cmocka_unit_test(outputs_are_new),
         cmocka_unit_test(memory_and_threads),
         cmocka_unit_test(sockets),
         cmocka_unit_test(sockets_more),

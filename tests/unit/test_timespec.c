@@ -44,6 +44,25 @@ void tsc_set_real(uint64_t ns)
 void timerfd_clock_was_set(void)
 {
 }
+void posix_timers_clock_was_set(void)
+{
+}
+
+static uint64_t blocked_until; /* what thread_block() was asked for */
+static unsigned wakes;
+static uint64_t set_meanwhile; /* CLOCK_REALTIME is set to this while the thread sleeps */
+bool thread_block(uint64_t deadline)
+{
+    blocked_until = deadline;
+    if (set_meanwhile)
+        clock_set_real(set_meanwhile);
+    return set_meanwhile != 0;
+}
+void thread_wake(struct thread *t)
+{
+    assert_ptr_equal(t, current_thread);
+    wakes++;
+}
 
 static int get(int64_t sec, int64_t nsec, uint64_t *ns)
 {
@@ -122,11 +141,34 @@ static void clocks(void **state)
     list_remove(&t.all_link);
 }
 
+/* Waits for a time of CLOCK_REALTIME look again when it is set, others do not. */
+static void waits(void **state)
+{
+    real = 1700000000 * NSEC_PER_SEC;
+    assert_false(clock_block((struct clock_deadline){mono + 7, false}));
+    assert_int_equal(blocked_until, mono + 7);
+    assert_false(clock_block(CLOCK_FOREVER));
+    assert_true(blocked_until == WAIT_FOREVER);
+    set_meanwhile = real + 50;
+    assert_true(clock_block((struct clock_deadline){mono + 7, false}));
+    assert_int_equal(wakes, 0);
+    real = set_meanwhile - 50;
+    assert_true(clock_block((struct clock_deadline){real + 60, true}));
+    assert_int_equal(blocked_until, mono + 60);
+    assert_int_equal(wakes, 1);
+    set_meanwhile = 0;
+    assert_false(clock_block((struct clock_deadline){real + 10, true}));
+    assert_int_equal(blocked_until, mono + 10);
+    assert_int_equal(clock_set_real(99), 0); /* nobody waits any more */
+    assert_int_equal(wakes, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges),
         cmocka_unit_test(clocks),
+        cmocka_unit_test(waits),
     };
     return cmocka_run_group_tests_name("timespec", tests, NULL, NULL);
 }

@@ -97,7 +97,7 @@ static int teardown(void **state)
     assert_int_equal(unix_stats.messages, 0);
     assert_int_equal(unix_stats.inflight, 0);
     assert_int_equal(unix_stats.fds_inflight, 0);
-    assert_int_equal(fake_live, 0);
+    assert_int_equal(fake_live(), 0);
     return 0;
 }
 

@@ -65,7 +65,7 @@ static volatile bool stop;
 struct worker {
     unsigned char seed;
     bool good, yield;
-    unsigned long rounds;
+    volatile unsigned long rounds;
 };
 
 static void *work(void *arg)
@@ -95,7 +95,14 @@ static void preemption(void)
 
     for (int i = 0; i < 4; i++)
         pthread_create(&t[i], NULL, work, &w[i]);
-    usleep(400000);
+    /* Those that yield wait for the others' turns to end, the longer the busier this machine is. */
+    bool enough = false;
+    for (uint64_t end = now_ns() + 20000000000; !enough && now_ns() < end;) {
+        usleep(400000);
+        enough = true;
+        for (int i = 0; i < 4; i++)
+            enough = enough && w[i].rounds > 1;
+    }
     stop = true;
     for (int i = 0; i < 4; i++) {
         pthread_join(t[i], NULL);

@@ -68,6 +68,15 @@ static void identity(void)
     OK(getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur >= 256);
     OK(getrlimit(RLIMIT_STACK, &rl) == 0 && rl.rlim_cur >= 1 << 20);
     FAILS(getrlimit(77, &rl), EINVAL);
+    MUST(getrlimit(RLIMIT_NOFILE, &rl) == 0);
+    rl.rlim_max = 1u << 31; /* fs.nr_open ends below */
+    FAILS(setrlimit(RLIMIT_NOFILE, &rl), EPERM);
+    if (getpid() == 1) { /* else it takes CAP_SYS_RESOURCE */
+        struct rlimit less = {256, 512}, more = {256, 1048576};
+        OK(setrlimit(RLIMIT_NOFILE, &less) == 0 && setrlimit(RLIMIT_NOFILE, &more) == 0);
+        rl.rlim_max = 1048576;
+        OK(setrlimit(RLIMIT_NOFILE, &rl) == 0);
+    }
     OK(getrandom(a, sizeof(a), 0) == sizeof(a) && getrandom(b, sizeof(b), 0) == sizeof(b));
     OK(memcmp(a, b, sizeof(a)) != 0);
     FAILS(getrandom(a, 1, 0xff00), EINVAL);

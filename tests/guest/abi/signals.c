@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -121,6 +122,46 @@ static void realtime(void)
     uint64_t t = now_ns();
     FAILS(sigtimedwait(&rt, &info, &soon), EAGAIN);
     OK(now_ns() - t >= 20000000);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+/* The queue has an end, RLIMIT_SIGPENDING: what somebody queued is refused there, the rest arrives.
+ */
+static void full_queue(void)
+{
+    sigset_t s = set_of(SIGRTMIN, SIGUSR1), old, other = set_of(SIGRTMIN + 1, 0);
+    struct rlimit before, few;
+    union sigval v = {.sival_int = 0};
+    struct timespec zero = {0, 0};
+    siginfo_t info;
+    int n = 0;
+
+    sigaddset(&s, SIGRTMIN + 1);
+    sigprocmask(SIG_BLOCK, &s, &old);
+    MUST(getrlimit(RLIMIT_SIGPENDING, &before) == 0);
+    few = (struct rlimit){100, before.rlim_max};
+    MUST(before.rlim_max >= 100 && setrlimit(RLIMIT_SIGPENDING, &few) == 0);
+    while (n <= 100 && sigqueue(getpid(), SIGRTMIN, v) == 0)
+        v.sival_int = ++n;
+    OK(n > 0 && n <= 100 && errno == EAGAIN); /* on Linux the user's other processes count too */
+    FAILS(sigqueue(getpid(), SIGRTMIN + 1, v), EAGAIN);
+    OK(pthread_kill(pthread_self(), SIGRTMIN + 1) == EAGAIN);
+    OK(pthread_sigqueue(pthread_self(), SIGRTMIN + 1, v) == EAGAIN);
+    FAILS(sigtimedwait(&other, NULL, &zero), EAGAIN); /* nothing of them is left behind */
+    OK(sigqueue(getpid(), SIGUSR1, v) == 0);          /* loses its value */
+    OK(kill(getpid(), SIGRTMIN + 1) == 0);
+    OK(sigtimedwait(&other, &info, &zero) == SIGRTMIN + 1 && info.si_code == SI_USER);
+    other = set_of(SIGUSR1, 0);
+    OK(sigtimedwait(&other, &info, &zero) == SIGUSR1 && info.si_value.sival_int == 0);
+    other = set_of(SIGRTMIN, 0);
+    bool good = true;
+    for (int i = 0; i < n; i++)
+        good =
+            good && sigtimedwait(&other, &info, &zero) == SIGRTMIN && info.si_value.sival_int == i;
+    OK(good);
+    FAILS(sigtimedwait(&other, &info, &zero), EAGAIN);
+    OK(sigqueue(getpid(), SIGRTMIN, v) == 0 && sigtimedwait(&other, &info, &zero) == SIGRTMIN);
+    setrlimit(RLIMIT_SIGPENDING, &before);
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -478,6 +519,7 @@ int main(void)
 {
     basics();
     realtime();
+    full_queue();
     nesting();
     stacks();
     frames();
