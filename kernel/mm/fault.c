@@ -92,10 +92,24 @@ static int fault_anonymous(struct vma *v, virt_t va, bool write)
     return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
 }
 
-/* Gives the application its own copy of the page that is mapped at va now. */
+/* Gives the application its own copy of a page, at va; the reference to the page is ours. */
+static int map_copy(struct vma *v, virt_t va, uint64_t *pte, phys_t page)
+{
+    phys_t p = frame_alloc(0);
+
+    if (p)
+        memcpy(phys_to_virt(p), phys_to_virt(page), PAGE_SIZE);
+    frame_put(page);
+    if (!p)
+        return -ENOMEM;
+    mm_stats.faults_cow++;
+    return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
+}
+
+/* The same for the page that is mapped there now. */
 static int copy_on_write(struct vma *v, virt_t va, uint64_t *pte)
 {
-    phys_t old = *pte & PTE_ADDR, p;
+    phys_t old = *pte & PTE_ADDR;
 
     if (*pte & PTE_ANON && frame_of(old)->refs == 1) {
         *pte = old | mmu_rights(v->prot) | PTE_ANON;
@@ -103,19 +117,13 @@ static int copy_on_write(struct vma *v, virt_t va, uint64_t *pte)
         return 0;
     }
     frame_get(old); /* memory for the copy may come from pages like this one (mm/reclaim.c) */
-    p = frame_alloc(0);
-    if (p)
-        memcpy(phys_to_virt(p), phys_to_virt(old), PAGE_SIZE);
-    frame_put(old);
-    if (!p)
-        return -ENOMEM;
-    mm_stats.faults_cow++;
-    return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
+    return map_copy(v, va, pte, old);
 }
 
 /*
  * Maps what the object holds in memory already around va too: an entry costs a tenth of a fault.
- * They are not marked as used.
+ * They are not marked as used. Not for what may be written: a copy of a page that is mapped costs a
+ * TLB invalidation more than one of a page that is not.
  */
 static void map_around(struct vma *v, virt_t va)
 {
@@ -172,10 +180,12 @@ static int fault_file(struct vma *v, virt_t va, bool write)
     rights = mmu_rights(v->prot);
     if (shared)
         return set_entry(va, pte, p | (write ? rights : rights & ~PTE_W));
+    if (write)
+        return map_copy(v, va, pte, p);
     set_entry(va, pte, p | (rights & ~PTE_W) | PTE_COW);
-    if (v->ops->page_ready)
+    if (v->ops->page_ready && !(v->prot & PROT_WRITE))
         map_around(v, va);
-    return write ? copy_on_write(v, va, pte) : 0;
+    return 0;
 }
 
 int vma_fault(virt_t addr, bool write, bool exec)
