@@ -290,9 +290,6 @@ static __attribute__((noinline)) err_t send_copy(struct ethif *e, struct pbuf *p
     struct pbuf *one = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, p);
     if (one == NULL)
         return ERR_MEM;
-    one->l4_len = p->l4_len;
-    one->csum_off = p->csum_off;
-    one->gso_size = p->gso_size;
     struct netdev_frag f = {.data = one->payload, .len = one->len};
     err_t r = transmit(e, one, &f, 1);
     pbuf_free(one);

@@ -150,6 +150,8 @@ static void remember_names(struct tcp_sock *t)
 static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 {
     struct tcp_sock *t = arg;
+    if (t == NULL)
+        return ERR_OK; /* closed between the two SYNs of a simultaneous open */
     t->state = TS_CONNECTED;
     remember_names(t);
     tcp_sock_apply_options(t);

@@ -4,7 +4,9 @@
  *
  * Every allocation and every receive buffer is one of malloc's, so that ASan sees what is touched
  * beside it or after its end. Time stands still but for clock_advance(). Wherever the kernel might
- * sleep, host_sleep() runs: the fuzzer then lets other threads and the network do something.
+ * sleep, host_sleep() runs: the fuzzer then lets other threads and the network do something. What
+ * happens depends on the input alone, not on the inputs before it: chance, initial sequence
+ * numbers and the phase of the clock's ticks begin anew with each.
  */
 #pragma once
 
@@ -19,7 +21,8 @@ extern unsigned host_fail_in; /* so many allocations succeed, then one fails; 0:
 extern bool host_tx_hold;     /* the device keeps what it is given */
 extern bool host_tx_full;     /* the device takes nothing */
 extern bool host_link;
-extern bool host_fault;                  /* the next copy of application memory fails */
+extern unsigned host_isn_step; /* 0: initial sequence numbers as RFC 6528 has them; else so near */
+extern bool host_fault;        /* the next copy of application memory fails */
 extern bool (*host_sleep)(bool copying); /* false: a signal has come */
 
 /* What is live now is not to be counted; what has come to live since, with the place in the program

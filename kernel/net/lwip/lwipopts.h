@@ -37,6 +37,8 @@
     u16_t l4_len;                                                                                  \
     u16_t gso_size;
 #define LWIP_PBUF_CUSTOM_DATA_INIT(p) ((p)->csum_off = 0, (p)->l4_len = 0, (p)->gso_size = 0)
+#define LWIP_PBUF_CUSTOM_DATA_COPY(q, p)                                                           \
+    ((q)->csum_off = (p)->csum_off, (q)->l4_len = (p)->l4_len, (q)->gso_size = (p)->gso_size)
 
 /* A TCP segment that was split without a copy is referenced by its other half (tcp_split_seg). */
 #define LWIP_IP_CHECK_PBUF_REF_COUNT_FOR_TX(p)
