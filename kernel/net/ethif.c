@@ -116,8 +116,9 @@ static bool from_ourselves(const struct pbuf *p, bool v6)
     return inet_is_local(&src);
 }
 
-static void slow_input(struct pbuf *p, struct netif *netif, bool v6)
+static void slow_input(struct pbuf *p, struct netif *netif, bool csum_ok, bool v6)
 {
+    ethif_checks(netif, csum_ok);
     if (from_ourselves(p, v6)) {
         net_stats.rx_martian++;
         pbuf_free(p);
@@ -170,17 +171,11 @@ static void eth_input(struct ethif *e, struct netbuf *b)
             rest = next;
         }
     }
-    /* Each packet says for itself whether its checksum is known to be good. */
-    u16_t checks = NETIF_CHECKSUM_ENABLE_ALL;
-    if (csum_ok)
-        checks &= (u16_t) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
-    netif->chksum_flags = checks;
-
     if (likely(type == PP_HTONS(ETH_P_IP))) {
         if (unlikely(ll_flags != 0 || !ip4_fast_input(p, netif, csum_ok)))
-            slow_input(p, netif, false);
+            slow_input(p, netif, csum_ok, false);
     } else if (type == PP_HTONS(ETH_P_IPV6)) {
-        slow_input(p, netif, true);
+        slow_input(p, netif, csum_ok, true);
     } else if (type == PP_HTONS(ETH_P_ARP)) {
         etharp_input(p, netif);
     } else {

@@ -8,10 +8,10 @@
 #include "net/netbuf.h"
 
 #include "lwip/err.h"
+#include "lwip/netif.h"
 #include "lwip/pbuf.h"
 
 struct netdev;
-struct netif;
 
 /* Makes an interface of a device, down and without addresses. 0 or -ENOMEM. */
 int ethif_attach(struct netdev *d);
@@ -36,6 +36,14 @@ struct ethif_tcp4 {
     u8_t tos, ttl;
 };
 bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_tcp4 *t, err_t *r);
+/* Tells lwIP what to check of the packet that it gets next: each says for itself whether its TCP or
+ * UDP checksum is known to be good. */
+static inline void ethif_checks(struct netif *netif, bool csum_ok)
+{
+    netif->chksum_flags =
+        csum_ok ? NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP)
+                : NETIF_CHECKSUM_ENABLE_ALL;
+}
 /* Takes completed transmissions back on all interfaces. */
 void ethif_reclaim(void);
 

@@ -5,6 +5,7 @@
  */
 #include "net/ip4_fast.h"
 
+#include "net/ethif.h"
 #include "net/inet_dgram.h"
 #include "net/tcp_predict.h"
 
@@ -119,6 +120,7 @@ bool ip4_fast_input(struct pbuf *p, struct netif *netif, bool csum_ok)
     if (proto == IP_PROTO_TCP ? csum_ok && tcp_predict_input(p, netif, src, dst)
                               : input_udp(p, netif, csum_ok, w))
         return true;
+    ethif_checks(netif, csum_ok);
     ip_data.current_netif = ip_data.current_input_netif = netif;
     ip_data.current_ip4_header = (const struct ip_hdr *)w;
     ip_data.current_ip_header_tot_len = IP_HLEN;
