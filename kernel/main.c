@@ -43,7 +43,8 @@ static int set_told_time(const char *value)
 CMDLINE("wherry.time", set_told_time);
 
 /* The clock chip counts whole seconds, and VMMs start it up to one late: what the host told is
- * nearer the truth, unless the machine was started long after, or is to live in another time. */
+ * nearer the truth, unless the machine was started later than expected (then the chip may be ahead
+ * of it), long after, or is to live in another time. */
 #define RTC_ERROR_NS (3 * NSEC_PER_SEC)
 
 /* QEMU starts the TSC at zero when it starts the machine; one that is old is another's. */
@@ -63,7 +64,8 @@ static void set_wall_clock(void)
     } else {
         uint64_t rtc = rtc_read_epoch() * NSEC_PER_SEC;
         bool agree = told_ns + RTC_ERROR_NS > rtc && told_ns < rtc + RTC_ERROR_NS;
-        tsc_set_real((agree || !rtc) && told_ns ? told_ns + since_start() : rtc);
+        uint64_t told = told_ns ? told_ns + since_start() : 0;
+        tsc_set_real(agree || !rtc ? MAX(told, rtc) : rtc);
     }
 }
 

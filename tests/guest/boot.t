@@ -111,14 +111,18 @@ int main(void)
 }
 C
 gcc -O1 -w -static -o clock clock.c
-for machine in microvm q35; do
-    timeout 20 "$WHERRY" run -q --net none --machine $machine ./clock 2>&1 </dev/null |
+# A busy host may start the machine late, of which neither knows: a wrong clock is wrong three times.
+clock_agrees() {
+    timeout 20 "$WHERRY" run -q --net none --machine "$1" ./clock 2>&1 </dev/null |
         perl -MTime::HiRes=time -ne 'BEGIN { $| = 1 } s/\r?\n//; printf "%s %.3f\n", $_, time' >out
     console=out
     perl -e '@l = map { [split] } <>; exit 1 if @l != 2; $off = $l[0][0] - $l[0][1];
         $rate = ($l[1][0] - $l[0][0]) / ($l[1][1] - $l[0][1]);
         printf "# off by %.3f s, rate %.4f\n", $off, $rate;
         exit !(abs($off) < 1 && abs($rate - 1) < 0.05)' out
+}
+for machine in microvm q35; do
+    clock_agrees $machine || clock_agrees $machine || clock_agrees $machine
     ok $? "the clock on $machine agrees with the host's"
 done
 
