@@ -212,22 +212,23 @@ static void add_control(struct dgram_sock *d, struct netbuf *b, struct sock_msg 
         put_int_cmsg(m, SOL_IPV6, IPV6_TCLASS, (h[0] << 4 | h[1] >> 4) & 0xff);
 }
 
-/* Waits for a packet: 0 when there is one. */
+/* Waits for a packet: 0 when there is one, 1 at the end of what can come. */
 static int wait_packet(struct dgram_sock *d, struct sock_msg *m)
 {
     struct socket *s = &d->in.sock;
+    bool polled = false;
     uint64_t deadline = 0;
-    bool first = true;
+
     while (d->rx_first == NULL) {
         if (s->error != 0)
             return socket_take_error(s);
         if (d->rx_shut)
             return 1;
-        if (first) {
-            first = false;
-            if (pollers_run())
-                continue;
+        if (!polled) { /* what is in the ring already needs no sleep; it may be others', though */
+            polled = true;
             deadline = socket_deadline(s->rcvtimeo, m->flags, s);
+            pollers_run();
+            continue;
         }
         if (deadline == 0)
             return -EAGAIN;

@@ -73,16 +73,15 @@ static inline int socket_addr_export(const struct sock_addr *a, void *uaddr, int
         return -EFAULT;
     if (room < 0)
         return -EINVAL;
-    size_t n = MIN((size_t)room, (size_t)a->len);
-    if (likely(n == 16)) {
+    if (likely(room == 16 && a->len == 16)) { /* sockaddr_in; *ulen is right as it is */
         uint64_t lo, hi, *u = uaddr;
         __builtin_memcpy(&lo, a->bytes, 8);
         __builtin_memcpy(&hi, a->bytes + 8, 8);
-        if (put_user(lo, &u[0]) < 0 || put_user(hi, &u[1]) < 0)
-            return -EFAULT;
-    } else if (n > 0 && copy_to_user(uaddr, a->bytes, n) < 0) {
-        return -EFAULT;
+        return put_user(lo, &u[0]) < 0 || put_user(hi, &u[1]) < 0 ? -EFAULT : 0;
     }
+    size_t n = MIN((size_t)room, (size_t)a->len);
+    if (n > 0 && copy_to_user(uaddr, a->bytes, n) < 0)
+        return -EFAULT;
     return put_user((int)a->len, ulen);
 }
 
