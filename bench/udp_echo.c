@@ -3,7 +3,9 @@
  * values behind recvfrom and sendto, one request a datagram. It does real work for each: parses,
  * hashes, looks up or stores, and answers.
  *
- *     udp_echo [PORT]
+ *     udp_echo [-e] [PORT]
+ *
+ * With -e it only sends every datagram back as it came (`wherry bench` bench/udp.json).
  *
  * Request:  8 bytes identifier, 'G' or 'S', 1 byte key length, key; for 'S' 1 byte value length,
  * value Answer:   8 bytes identifier, 'V' and 1 byte length and value, 'O' stored, 'N' no such key,
@@ -11,6 +13,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +114,9 @@ int main(int argc, char **argv)
     struct sockaddr_in addr = {.sin_family = AF_INET};
     static uint8_t req[DATAGRAM], ans[DATAGRAM];
 
-    addr.sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : PORT));
+    bool echo = argc > 1 && strcmp(argv[1], "-e") == 0;
+    const char *port = argv[echo ? 2 : 1];
+    addr.sin_port = htons((uint16_t)(port ? atoi(port) : PORT));
     store = calloc(SLOTS, sizeof(*store));
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     if (store == NULL || fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
@@ -124,11 +129,15 @@ int main(int argc, char **argv)
         struct sockaddr_in peer;
         socklen_t len = sizeof(peer);
         ssize_t n = recvfrom(fd, req, sizeof(req), 0, (struct sockaddr *)&peer, &len);
-        if (n < ID_SIZE) {
+        if (n < (echo ? 0 : ID_SIZE)) {
             if (n < 0 && errno != EINTR && errno != ECONNREFUSED) {
                 perror("recvfrom");
                 return 1;
             }
+            continue;
+        }
+        if (echo) {
+            sendto(fd, req, (size_t)n, 0, (struct sockaddr *)&peer, len);
             continue;
         }
         memcpy(ans, req, ID_SIZE);

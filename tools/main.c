@@ -1,7 +1,9 @@
 /*
  * `wherry`: the host tool. One subcommand, one file.
  */
+#include "bench.h"
 #include "doctor.h"
+#include "load/load.h"
 #include "run.h"
 #include "util.h"
 
@@ -14,6 +16,9 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"run", run_main, "boot a program, or a root file system, as a virtual machine"},
+    {"load", load_main, "offer load to a server, verify and measure its answers"},
+    {"bench", bench_main, "measure systems under one load, as a specification says"},
+    {"report", report_main, "derive a sweep's numbers and plots from its raw records"},
     {"doctor", doctor_main, "what this host can do, and what is missing"},
 };
 

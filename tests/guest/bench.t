@@ -1,0 +1,67 @@
+#!/bin/sh
+# Proves wherry bench with guests: Wherry and Linux are booted and measured, their instructions counted, and
+# a guest that ends in the middle is reported as such while the sweep goes on.
+# limit: 240
+# shellcheck disable=SC1091,SC2013,SC2154,SC2181 # words on purpose; lib.sh's variables
+. "$(dirname "$0")/lib.sh"
+need redis-server gnuplot unshare ip
+[ -x "$python" ] || plan_skip "there is no $python"
+[ -c /dev/net/tun ] || plan_skip "there is no /dev/net/tun"
+unshare --net true 2>/dev/null || plan_skip "needs a network namespace"
+cd "$dir" || exit 1
+
+systems='{"kind": "wherry"}'
+ls /boot/vmlinuz-*cloud* >/dev/null 2>&1 && systems="$systems, {\"kind\": \"linux\"}"
+cat >spec.json <<E
+{
+  "name": "t", "systems": [$systems], "memory": 128,
+  "programs": [{"name": "redis", "program": "redis-server", "args": ["--save", "", "--protected-mode", "no"]}],
+  "workloads": [{"name": "get", "proto": "redis", "options": {"workload": "get", "keys": 100, "value-size": 32, "load": true},
+    "closed": [{"connections": 4}]}],
+  "rates": [200, 400], "seconds": 1, "warmup": 0.2, "repeats": 1,
+  "knee": {"trials": 0}, "instructions": {"requests": 300}
+}
+E
+
+# records EXPRESSION: how many records r there are for which it is true.
+records() {
+    $python -c 'import json, sys
+print(sum(bool(eval(sys.argv[1])) for r in map(json.loads, open("sweep/raw.jsonl"))))' "$1"
+}
+count=$(echo "$systems" | grep -o kind | wc -l)
+LIMIT=150 passes "a sweep over guests" "$WHERRY" bench --out sweep --seed 3 spec.json
+[ "$(records 'r["record"] == "boot" and not r["counting"] and 0 < r["seconds"] < 60 and r["memory"] > 1 << 20')" -eq "$count" ]
+ok $? "every guest boots, and its memory is known"
+[ "$(records 'r["record"] == "point" and r["result"] and r["result"]["good"] > 0 and r["net"]["tx_packets"] > 0')" -eq $((3 * count)) ]
+ok $? "every point has good answers, and packets on the link"
+[ "$(records 'r["record"] == "image" and len(r["kernel"]["sha256"]) == len(r["root"]["sha256"]) == 64')" -eq "$count" ]
+ok $? "kernels and root file systems are recorded with their hashes"
+if [ -f "$WHERRY_B/icount.so" ] && [ "$(records 'r["record"] == "image" and r["accelerator"] == "tcg"')" -eq "$count" ]; then
+    [ "$(records 'r["record"] == "instructions" and r["result"] and 1000 < r["result"]["program"] < 50000')" -eq "$count" ]
+    ok $? "instructions per request are counted"
+else
+    skip "instructions per request are counted" "needs TCG and icount.so"
+fi
+
+rm -rf sweep
+sed -i 's/"repeats": 1/"repeats": 2/; s/"requests": 300/"requests": 0/' spec.json
+"$WHERRY" bench --out sweep --seed 3 spec.json >"$dir/out" 2>&1 </dev/null &
+bench=$!
+guests="$guests $bench"
+n=0
+while [ "$(grep -c '"record":"point"' sweep/raw.jsonl 2>/dev/null)0" -lt 10 ] && [ $n -lt 600 ]; do
+    sleep 0.1
+    n=$((n + 1))
+done
+monitor=
+for child in $(cat /proc/$bench/task/$bench/children); do
+    grep -q qemu "/proc/$child/comm" && monitor=$child
+done
+[ -n "$monitor" ] && kill -KILL "$monitor"
+ok $? "the first guest is killed in the middle"
+wait $bench
+[ $? -eq 0 ] && [ "$(records 'r["record"] == "failure" and "by signal 9" in r["what"]')" -eq 1 ]
+ok $? "... which is recorded as such"
+[ "$(records 'r["record"] == "done"')" -eq $((2 * count - 1)) ] && contains "... and told in the table" "by signal 9"
+ok $? "... while the others are measured"
+finish

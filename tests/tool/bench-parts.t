@@ -1,0 +1,415 @@
+#!/usr/bin/python3
+"""Proves the parts of wherry bench that need neither network nor guests: what a bad specification is
+told and on which line, statistics against values worked out by hand and against known
+distributions, the search for the knee, the store of records, what is read from other clients."""
+# limit: 60
+
+import json
+import math
+import os
+import random
+import sys
+import tempfile
+import traceback
+
+sys.dont_write_bytecode = True
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+sys.path.insert(0, os.path.join(TOP, "tools", "bench"))
+os.environ.setdefault("WHERRY_TOOL", "/nonexistent/bin/wherry")
+
+import clients  # noqa: E402
+import derive  # noqa: E402
+import jsonsrc  # noqa: E402
+import knee  # noqa: E402
+import plan  # noqa: E402
+import report  # noqa: E402
+import spec  # noqa: E402
+import stats  # noqa: E402
+import store  # noqa: E402
+from common import BenchError  # noqa: E402
+
+TESTS = []
+
+
+def test(name):
+    def add(f):
+        TESTS.append((name, f))
+        return f
+    return add
+
+
+def same(a, b):
+    assert a == b, f"{a!r} is not {b!r}"
+
+
+def near(a, b, relative):
+    assert math.isclose(a, b, rel_tol=relative), f"{a} is not near {b}"
+
+
+def raises(kind, text, f, *args):
+    try:
+        f(*args)
+    except kind as e:
+        assert text in str(e), f"{e} lacks {text!r}"
+        return e
+    raise AssertionError(f"no error; wanted {text!r}")
+
+
+GOOD = """{
+  "name": "t",
+  "systems": [{"kind": "native"}],
+  "programs": [{"name": "p", "program": "/bin/true"}],
+  "workloads": [
+    {"name": "w", "proto": "redis",
+     "closed": [{"connections": 3}]}
+  ],
+  "rates": [100, 200],
+  "seconds": 1,
+  "short": {"repeats": 2}
+}"""
+
+
+def parse(text, full=False):
+    return spec.parse(text, "f.json", full)
+
+
+# What is changed in the good one, what the error says, and on which line.
+BAD = [
+    ('"name": "t",', '"nam": "t",', 2, "did you mean 'name'?"),
+    ('"name": "t",\n', "", 1, "lacks 'name'"),
+    ('"name": "t"', '"name": 3', 2, "must be a string"),
+    ('"name": "t"', '"name": "a/b"', 2, "letters, digits"),
+    ('"name": "t"', '"name": "t', 2, "does not end"),
+    ('"seconds": 1', '"seconds": 0', 10, "between 0.2 and 3600"),
+    ('"seconds": 1', '"seconds": "1"', 10, "must be a number"),
+    ('"seconds": 1', '"seconds": 1, "seconds": 2', 10, "given twice"),
+    ('"seconds": 1', '"seconds": 01', 10, "should be"),
+    ('"seconds": 1', '"seconds": one', 10, "no JSON value"),
+    ('"seconds": 1,', '"seconds": 1', 11, "',' or '}'"),
+    ("[100, 200]", "[200, 100]", 9, "must ascend"),
+    ("[100, 200]", "[100, true]", 9, "must be a number"),
+    ("[100, 200]", '{"from": 10, "to": 5, "steps": 3}', 9, "must be above"),
+    ("[100, 200]", '{"from": 10, "to": 50}', 9, "lacks 'steps'"),
+    ('"kind": "native"', '"kind": "xen"', 3, "one of wherry, linux, native, kernel"),
+    ('"kind": "native"', '"kind": "kernel"', 3, "lacks 'kernel'"),
+    ('"kind": "native"', '"kind": "native", "kernel": "x"', 3, "for kinds"),
+    ('[{"kind": "native"}]', '[{"kind": "native"}, {"kind": "native"}]', 3, "two of"),
+    ('[{"kind": "native"}]', "[]", 3, "must not be empty"),
+    ('"proto": "redis"', '"proto": "gopher"', 6, "one of http"),
+    ('"connections": 3', '"conections": 3', 7, "did you mean 'connections'?"),
+    ('"connections": 3', '"connections": "3"', 7, "whole number"),
+    ('"connections": 3', '"connections": -3', 7, "negative"),
+    ('"proto": "redis",', '"proto": "redis", "programs": ["q"],', 6, "no program 'q'"),
+    ('"proto": "redis",', '"proto": "redis", "clients": ["wrk"],', 6, "does not speak redis"),
+    ('"proto": "redis",', '"proto": "redis", "options": {"queries": "q"},', 6, "no file 'q'"),
+    ('"repeats": 2', '"name": "x"', 11, "unknown key 'name' in 'short'"),
+    ('"repeats": 2', '"repeats": 2.5', 11, "whole number"),
+    ('"seconds": 1', '"cpus": {"guest": "a-b"}', 10, "no list of CPUs"),
+    ('"seconds": 1', '"baseline": "x"', 10, "names no system"),
+    ('"seconds": 1', '"sweeps": [{"by": "moon", "values": [1]}]', 10, "one of memory"),
+    ('"seconds": 1', '"sweeps": [{"by": "cpu-time", "values": [150]}]', 10, "percentage"),
+    ('"seconds": 1', '"files": {"/etc/x": []}', 10, "relative"),
+    ('"seconds": 1', '"files": {"x": {"generate": "zone", "from": "y"}}', 10, "either"),
+    ('"seconds": 1', '"seconds": "\\q"', 10, "unknown escape"),
+]
+
+
+@test("bad specifications: each error names the line and the reason")
+def _():
+    for old, new, line, text in BAD:
+        assert old in GOOD
+        e = raises(spec.SpecError, text, parse, GOOD.replace(old, new, 1))
+        assert str(e).startswith(f"f.json:{line}: "), f"{e}: wanted line {line}"
+
+
+@test("JSON that is cut off anywhere is an error with a line")
+def _():
+    for n in range(len(GOOD) - 1):
+        raises(spec.SpecError, "f.json:", parse, GOOD[:n])
+    raises(spec.SpecError, "follows the end", parse, GOOD + "\n}")
+    raises(spec.SpecError, "too deeply", parse, "[" * 10000)
+
+
+@test("the reader reads what the standard library's does")
+def _():
+    text = '{"a": [1, -2.5e3, true, false, null, "x\\u00e9\\n\\"\\\\"], "b": {"c": {}, "d": []}, "": 0}'
+    same(json.loads(json.dumps(jsonsrc.read(text))), json.loads(text))
+
+
+@test("short settings apply unless the whole is asked for; rates are spread as told")
+def _():
+    same(parse(GOOD)["repeats"], 2)
+    same(parse(GOOD, True)["repeats"], 5)
+    same(parse(GOOD, True)["mode"], "full")
+    s = GOOD.replace("[100, 200]", '{"from": 100, "to": 10000, "steps": 3, "log": true}')
+    same(parse(s)["rates"], [100, 1000, 10000])
+    s = GOOD.replace("[100, 200]", '{"from": 100, "to": 300, "steps": 3}')
+    same(parse(s)["rates"], [100, 200, 300])
+
+
+@test("the ready specifications are good, whole and short")
+def _():
+    found = 0
+    for name in sorted(os.listdir(os.path.join(TOP, "bench"))):
+        if name.endswith(".json"):
+            for full in (False, True):
+                s = spec.load(os.path.join(TOP, "bench", name), full)
+                assert plan.jobs(s, 1)
+            found += 1
+    assert found >= 5, found
+
+
+@test("histogram: the rule of buckets, at its borders")
+def _():
+    for v, i in ((0, 0), (1, 1), (2047, 2047), (2048, 2048), (2049, 2048), (2050, 2049), (4095, 3071), (4096, 3072),
+                 (4100, 3073), (1 << 20, 1024 * 11)):
+        same(stats.bucket_of(v), i)
+    for i in list(range(0, 60000, 7)):
+        same(stats.bucket_of(stats.middle_of(i)), i)
+    for v in (5000, 123456, 10**9, 3 * 10**12 + 1):
+        near(stats.middle_of(stats.bucket_of(v)), v, 0.001)
+
+
+@test("histogram: percentiles against sorted exact data, of three distributions")
+def _():
+    r = random.Random(7)
+    for draw in (lambda: r.expovariate(1 / 2e6), lambda: r.uniform(1e3, 1e9), lambda: r.lognormvariate(13, 2)):
+        values = sorted(int(draw()) for _ in range(20000))
+        h = stats.Histogram()
+        for v in values:
+            h.add(v)
+        for q in (0.01, 0.5, 0.9, 0.99, 0.999, 1.0):
+            near(h.quantile(q), values[max(1, math.ceil(q * len(values))) - 1], 0.001)
+        near(h.mean(), sum(values) / len(values), 1e-12)
+
+
+@test("histogram: merging is the same as counting together, in any order")
+def _():
+    r = random.Random(3)
+    parts, whole = [stats.Histogram() for _ in range(4)], stats.Histogram()
+    for i in range(4000):
+        v = int(r.expovariate(1e-6))
+        parts[i % 4].add(v)
+        whole.add(v)
+    merged = stats.Histogram()
+    for p in reversed(parts):
+        merged.merge(p.record())
+    same(merged.record(), whole.record())
+    merged.merge(stats.Histogram().record())
+    same(merged.record(), whole.record())
+    same(stats.Histogram().quantile(0.5), None)
+
+
+@test("median, geometric mean, ratios of pairs: by hand")
+def _():
+    same(stats.median([3, 1, 2]), 2)
+    same(stats.median([4, 1, 2, 3]), 2.5)
+    near(stats.geometric_mean([1, 100]), 10, 1e-12)
+    r = stats.paired_ratio({1: 10, 2: 40, 3: 5}, {1: 5, 2: 5, 4: 7})
+    near(r["ratio"], 4, 1e-12)
+    same((r["n"], r["low"], r["high"]), (2, 2.0, 8.0))
+    near(r["ci"][0], 2, 1e-12)
+    near(r["ci"][1], 8, 1e-12)
+    same(stats.paired_ratio({1: 0}, {1: 1}), None)
+
+
+@test("bootstrap of two and three values: all resamples, by hand")
+def _():
+    same(stats.bootstrap([1, 2]), [1, 2])
+    # Of 27 resamples of three, 7 have median 1 and 7 have median 9: both tails are wider than 2.5 %.
+    same(stats.bootstrap([1, 5, 9]), [1, 9])
+    same(stats.bootstrap([4]), None)
+    same(stats.bootstrap([4, 4, 4]), [4, 4])
+
+
+@test("bootstrap: the interval holds the truth about as often as it says, and repeats")
+def _():
+    r, hit, rounds = random.Random(11), 0, 200
+    for _ in range(rounds):
+        values = [r.gauss(100, 10) for _ in range(20)]
+        low, high = stats.bootstrap(values, lambda v: sum(v) / len(v))
+        hit += low <= 100 <= high
+    assert 0.86 <= hit / rounds <= 0.99, hit / rounds
+    same(stats.bootstrap(values), stats.bootstrap(values))
+
+
+def trial(rate, capacity, p99=None, valid=True):
+    answered = min(rate, capacity)
+    return {"rate": rate, "loss": 1 - answered / rate, "p99": p99 or (1e6 if rate < 0.7 * capacity else 9e7), "valid": valid}
+
+
+GOALS = {"goals": {"loss": 0.01, "p99": 20}}
+
+
+@test("knee: found on a synthetic system, for both goals, within the precision")
+def _():
+    goals = knee.goals_of(GOALS)
+    for capacity in (37, 1000, 12345, 99999):
+        trials = knee.run(lambda r: trial(r, capacity), [trial(x, capacity) for x in (500, 4000)], goals, 0.02, 10, 200000, 60)
+        by_loss, by_p99 = (knee.result(trials, g) for g in goals)
+        near(by_loss["rate"], capacity / 0.99, 0.05)
+        near(by_p99["rate"], 0.7 * capacity, 0.06)
+        assert not by_loss["at_least"] and by_loss["bad"] > by_loss["rate"]
+        assert len(trials) < 35, len(trials)
+
+
+@test("knee: nothing good, nothing bad, and the generator's fault are told apart")
+def _():
+    goals = knee.goals_of(GOALS)[:1]
+    trials = knee.run(lambda r: trial(r, 1e9), [], goals, 0.05, 100, 10000, 30)
+    got = knee.result(trials, goals[0])
+    same((got["rate"], got["at_least"]), (10000, True))
+    trials = knee.run(lambda r: {**trial(r, 1), "loss": 1.0}, [], goals, 0.05, 100, 10000, 30)
+    same(knee.result(trials, goals[0])["rate"], None)
+    trials = knee.run(lambda r: trial(r, 1e9, valid=r < 3000), [], goals, 0.05, 100, 100000, 30)
+    got = knee.result(trials, goals[0])
+    near(got["rate"], 3000, 0.06)
+    assert got["limited"]
+
+
+@test("knee: the number of trials is limited, and a good rate above a bad one does not count")
+def _():
+    goals = knee.goals_of(GOALS)[:1]
+    same(len(knee.run(lambda r: trial(r, 1e9), [], goals, 0.001, 1, 1e9, 5)), 5)
+    same(knee.bounds([trial(100, 50), trial(200, 1e9), trial(40, 50)], goals[0]), (40, 100))
+    same(knee.bounds([trial(100, 50), trial(100, 1e9)], goals[0]), (100, None))
+
+
+@test("store: a line that was cut off is taken away, and what is no record is named")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        s = store.Store(d, False)
+        s.add({"record": "a", "n": 1})
+        s.add({"record": "b"})
+        s.close()
+        with open(os.path.join(d, store.NAME), "ab") as f:
+            f.write(b'{"record":"c","x":[1,2')
+        same([r["record"] for r in store.read(d)], ["a", "b"])
+        s = store.Store(d, True)
+        s.add({"record": "d"})
+        s.close()
+        same([r["record"] for r in store.read(d)], ["a", "b", "d"])
+        raises(BenchError, "--resume", store.Store, d, False)
+        with open(os.path.join(d, store.NAME), "ab") as f:
+            f.write(b"[1]\n")
+        raises(BenchError, f"{store.NAME}:4:", store.read, d)
+        raises(BenchError, "there is no", store.read, os.path.join(d, "none"))
+
+
+@test("plan: the same for the same seed, each system in each repeat, in changing order")
+def _():
+    s = parse(GOOD.replace('{"kind": "native"}', '{"kind": "native"}, {"kind": "wherry"}, {"kind": "linux"}'))
+    s["repeats"] = 12
+    keys = [j.key() for j in plan.jobs(s, 5)]
+    same(keys, [j.key() for j in plan.jobs(s, 5)])
+    assert keys != [j.key() for j in plan.jobs(s, 6)]
+    same(len(keys), len(set(keys)))
+    orders = {tuple(k.rpartition("/")[2] for k in keys[i:i + 3]) for i in range(0, 36, 3)}
+    assert len(orders) > 2 and all(sorted(o) == ["linux", "native", "wherry"] for o in orders), orders
+    assert all(k.startswith("counting/") for k in keys[36:]) and len(keys) == 38  # none for native
+
+
+def task(proto="http", rate=None, **options):
+    w = {"name": "w", "proto": proto, "port": 80, "options": options}
+    return clients.Task(w, options, rate, 2, 0, "10.0.0.1", None, 1, None)
+
+
+@test("wrk's output is read")
+def _():
+    r = clients.wrk_result("""  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     4.05ms    1.18ms  25.47ms   90.29%
+    Req/Sec     7.47k   514.07     8.32k    75.00%
+  Latency Distribution
+     50%    3.79ms
+     99%    1.02s
+  14863 requests in 2.00s, 12.31MB read
+  Socket errors: connect 1, read 2, write 3, timeout 4
+  Non-2xx or 3xx responses: 5
+Requests/sec:   7428.28
+""", task(connections=30))
+    same((r["answered"], r["good"], r["seconds"], r["sent"]), (14863, 14858, 2.0, None))
+    same(r["errors"], {"wrong": 5, "timeout": 4, "refused": 1, "reset": 5})
+    near(r["percentiles"]["50"], 3.79e6, 1e-9)
+    near(r["percentiles"]["99"], 1.02e9, 1e-9)
+    near(r["mean"], 4.05e6, 1e-9)
+
+
+@test("httperf's output is read")
+def _():
+    r = clients.httperf_result("""Total: connections 100 requests 1000 replies 990 test-duration 1.990 s
+Reply time [ms]: response 0.6 transfer 0.0
+Reply status: 1xx=0 2xx=980 3xx=0 4xx=10 5xx=0
+Errors: total 7 client-timo 1 socket-timo 0 connrefused 2 connreset 4
+Errors: fd-unavail 0 addrunavail 3 ftab-full 0 other 0
+""", task(rate=500))
+    same((r["sent"], r["answered"], r["good"], r["valid"]), (1000, 990, 980, False))
+    same(r["errors"], {"wrong": 10, "timeout": 1, "refused": 2, "reset": 4, "short_of_ports": 3})
+
+
+@test("dnsperf's output is read")
+def _():
+    r = clients.dnsperf_result("""Statistics:
+  Queries sent:         20000
+  Queries completed:    19990 (99.95%)
+  Queries lost:         10 (0.05%)
+  Response codes:       NOERROR 19980 (99.95%), SERVFAIL 10 (0.05%)
+  Run time (s):         2.000100
+  Queries per second:   9995.0
+  Average Latency (s):  0.000345 (min 0.000020, max 0.012)
+""", task("dns", 10000))
+    same((r["sent"], r["answered"], r["good"], r["seconds"]), (20000, 19990, 19980, 2.0001))
+    same(r["errors"], {"wrong": 10, "timeout": 10})
+    near(r["mean"], 345e3, 1e-9)
+
+
+@test("redis-benchmark's output is read")
+def _():
+    t = task("redis", workload="get", connections=30)
+    t.requests = 100000
+    r = clients.redis_result('"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",'
+                             '"max_latency_ms"\n"GET","50000.00","0.5","0.1","0.479","0.7","1.2","3.0"\n', t)
+    same((r["good"], r["seconds"]), (100000, 2.0))
+    near(r["percentiles"]["99"], 1.2e6, 1e-9)
+
+
+@test("what a client cannot do is not asked of it")
+def _():
+    w = {"proto": "redis", "options": {"workload": "ycsb-a"}}
+    assert not clients.can("redis-benchmark", w, None) and not clients.can("wrk", w, None)
+    assert clients.can("load", w, 100) and clients.can("load", w, None)
+    assert not clients.can("wrk", {"proto": "http", "options": {}}, 100)
+    assert not clients.can("httperf", {"proto": "http", "options": {}}, None)
+
+
+@test("differences between a stored and a derived summary are named")
+def _():
+    a = {"x": [1, {"y": 2.0}], "z": "s"}
+    same(list(report.differences(a, json.loads(json.dumps(a)))), [])
+    same(list(report.differences({"x": 1.0}, {"x": 1.0 + 1e-12})), [])
+    same(list(report.differences({"x": 1.0}, {"x": 1.01})), ["summary.x is stored as 1.0, derived is 1.01"])
+    same(list(report.differences({"x": [1]}, {"y": [1]})), ["summary.x is not in the records", "summary.y is not stored"])
+    assert list(report.differences({"v": True}, {"v": 1}))
+
+
+@test("invalid points do not count where there are valid ones, and are told")
+def _():
+    def point(rate, valid):
+        return {"result": {"good": rate * 2, "sent": 1000, "seconds": 2, "latency": None}, "valid": valid, "elapsed": 2.0,
+                "guest_cpu": 1.0, "invalid": [] if valid else ["late"]}
+    g = derive.group([point(100, True), point(110, True), point(10, False)], 1)
+    same((g["good"]["low"], g["good"]["n"], g["invalid"], g["boots"], g["valid"], g["reasons"]), (100.0, 2, 1, 3, True, ["late"]))
+    g = derive.group([point(10, False)], 1)
+    same((g["good"]["median"], g["valid"]), (10.0, False))
+
+
+print(f"1..{len(TESTS)}")
+failed = 0
+for number, (name, f) in enumerate(TESTS, 1):
+    try:
+        f()
+        print(f"ok {number} - {name}")
+    except Exception:
+        failed = 1
+        print(f"not ok {number} - {name}")
+        print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()), end="")
+sys.exit(failed)

@@ -1,0 +1,125 @@
+"""What a sweep does, in which order: boots, and points of each. Pure, and the same for the same
+specification and seed, so that an interrupted sweep goes on where it was. Used by sweep.py."""
+
+import random
+
+import clients
+
+COUNT_GUESS = 8.0  # seconds for one count of instructions
+BOOT_GUESS = 5.0  # seconds, until a boot was seen
+POINT_PAUSE = 0.5  # for a system to work off what an overload left behind
+CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
+
+
+class Point:
+    """kind, client, workload; rate or None; closed: the entry of the workload's 'closed', or None."""
+
+    def __init__(self, kind, client, workload, rate=None, closed=None, value=None):
+        self.kind, self.client, self.workload = kind, client, workload
+        self.rate, self.closed, self.value = rate, closed, value
+
+    def key(self):
+        parts = [self.workload["name"], self.kind, self.client]
+        parts += [f"{self.rate:g}" if self.rate else "", self.closed["name"] if self.closed else ""]
+        return "/".join(parts + [f"{self.value:g}" if self.value is not None else ""])
+
+    def options(self):
+        o = dict(self.workload["options"])
+        if self.closed:
+            o.update(self.closed["options"])
+        if self.value is not None:
+            o.pop("value-dist", None)
+            o["value-size"] = self.value
+        return o
+
+    def describe(self):
+        what = f"{self.rate:g}/s" if self.rate else self.closed["name"] if self.closed else self.kind
+        if self.value is not None:
+            what += f", {self.value} bytes"
+        return f"{self.workload['name']} {self.client} {what}"
+
+
+class Job:
+    """A boot: program, system and setting; the points it is for."""
+
+    def __init__(self, repeat, program, system, setting, points, searches, counting=False):
+        self.repeat, self.program, self.system, self.setting = repeat, program, system, setting
+        self.points, self.searches, self.counting = points, searches, counting
+
+    def key(self):
+        setting = ",".join(f"{k}={v:g}" for k, v in sorted(self.setting.items()))
+        kind = "counting" if self.counting else str(self.repeat)
+        return f"{kind}/{self.program['name']}/{setting}/{self.system['name']}"
+
+
+def points_of(spec, workload):
+    wanted = workload["clients"] or spec["clients"]
+    out = []
+    for client in wanted:
+        for rate in (spec["rates"] if workload["rates"] is None else workload["rates"]):
+            if clients.can(client, workload, rate):
+                out.append(Point(RATE, client, workload, rate=rate))
+    for closed in workload["closed"]:
+        for client in wanted:
+            if clients.can(client, workload, None):
+                out.append(Point(CLOSED, client, workload, closed=closed))
+    for sweep in spec["sweeps"]:
+        if sweep["by"] == VALUE and concerns(sweep, workload) and workload["proto"] in ("redis", "memcached"):
+            out += [Point(VALUE, "load", workload, closed=workload["closed"][0], value=v) for v in sweep["values"]]
+    return out
+
+
+def concerns(sweep, workload):
+    return workload["closed"] and workload["name"] in (sweep["workloads"] or [workload["name"]])
+
+
+def settings_of(spec):
+    """(setting, does it limit native programs too, the sweep) of every boot that a sweep asks for."""
+    for sweep in spec["sweeps"]:
+        if sweep["by"] != VALUE:
+            for v in sweep["values"]:
+                yield {sweep["by"]: v}, sweep["by"] != "memory", sweep
+
+
+def jobs(spec, seed):
+    """All boots. Within a repeat the systems of one program and setting follow each other, in random
+    order, so that what the machine does meanwhile meets all of them alike."""
+    shuffle = random.Random(seed)
+    out = []
+
+    def block(repeat, program, setting, points, searches, counting=False, native=True):
+        systems = [s for s in spec["systems"] if native or s["kind"] != "native"]
+        shuffle.shuffle(systems)
+        out.extend(Job(repeat, program, s, setting, points, searches, counting) for s in systems)
+
+    for repeat in range(1, spec["repeats"] + 1):
+        for program in spec["programs"]:
+            workloads = [w for w in spec["workloads"] if program["name"] in w["programs"]]
+            points = [p for w in workloads for p in points_of(spec, w)]
+            searches = [w for w in workloads if spec["knee"]["trials"] and
+                        (spec["rates"] if w["rates"] is None else w["rates"])]
+            if points:
+                block(repeat, program, {}, points, searches)
+            for setting, native, sweep in settings_of(spec):
+                closed = [Point(CLOSED, "load", w, closed=w["closed"][0]) for w in workloads if concerns(sweep, w)]
+                if closed:
+                    block(repeat, program, setting, closed, [], native=native)
+    if spec["instructions"]["requests"]:
+        for program in spec["programs"]:
+            counts = [Point(COUNT, "load", w, closed=c) for w in spec["workloads"] if program["name"] in w["programs"]
+                      for c in w["closed"] or [{"name": "c1", "options": {"connections": 1}}]]
+            block(0, program, {}, counts, [], counting=True, native=False)
+    return out
+
+
+def point_seconds(spec):
+    return spec["seconds"] + spec["warmup"] + POINT_PAUSE + 0.3  # to start and end the client
+
+
+def seconds_of(spec, job, boot=BOOT_GUESS):
+    """About how long a boot with its points takes."""
+    points = len(job.points) * point_seconds(spec)
+    trials = len(job.searches) * spec["knee"]["trials"] * (spec["knee"]["seconds"] + POINT_PAUSE + 0.5)
+    if job.counting:
+        return 2 * boot + len(job.points) * COUNT_GUESS
+    return boot + points + trials

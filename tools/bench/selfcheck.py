@@ -1,0 +1,101 @@
+"""The generator's check of itself: before a sweep it is measured against the null server of `wherry load
+serve` at twice the top rate, in the sweep's own way; where it does not keep up, at half of that, and so
+on. What it kept up with stands on the page and limits the search for the knee; each point tells by
+itself whether the generator was late then. Used by sweep.py."""
+
+import signal
+import socket
+import subprocess
+import time
+
+import clients
+import probe
+from common import BenchError, tool
+
+ADDRESS = "127.0.0.1"
+SECONDS_MAX, WARMUP = 2, 0.2
+START_LIMIT = 10
+HALVINGS = 4
+TRIES = 2  # at a rate: one bad moment of the machine is forgiven
+GOOD_SHARE = 0.99
+NULL_NAME = "w0.wherry.test"
+LATE = 2  # seconds before the last of the answers is missed
+
+
+# What the null server answers is its own: no file of the specification's, nothing to be filled.
+NOT_ASKED = ("expect-size", "expect-sha256", "expect-file", "queries", "load")
+SHARED = ("value-size", "value-dist", "list-length", "keys")  # its values are those that load expects
+
+
+class NullServer:
+    def __init__(self, workload, cpus):
+        proto = workload["proto"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if proto in ("udp", "dns") else socket.SOCK_STREAM) as s:
+            s.bind((ADDRESS, 0))
+            self.port = s.getsockname()[1]
+        shared = [w for k in SHARED if k in workload["options"] for w in (f"--{k}", str(workload["options"][k]))]
+        argv = ["setpriv", "--pdeathsig", "KILL"] + (["taskset", "-c", cpus] if cpus else [])
+        self.process = subprocess.Popen(argv + [tool(), "load", "serve", proto, "--port", str(self.port), "--bind", ADDRESS] + shared,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        text=True, start_new_session=True)
+
+    def wait(self, workload, query):
+        if probe.wait(ADDRESS, dict(workload, port=self.port), query, START_LIMIT, lambda: self.process.poll() is None) is None:
+            self.process.kill()
+            why = self.process.communicate()[1].strip().splitlines()
+            raise BenchError(f"wherry load serve {workload['proto']} does not answer" + (f": {why[-1]}" if why else ""))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(LATE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(LATE)
+
+
+def against_null(sweep, workload, rate):
+    """A record of one run."""
+    server = NullServer(workload, sweep.spec["cpus"]["guest"])
+    try:
+        server.wait(dict(workload, options={}), NULL_NAME)
+        target = dict(workload, port=server.port)
+        options = {k: v for k, v in workload["options"].items() if k not in NOT_ASKED}
+        task = clients.Task(target, options, rate, min(SECONDS_MAX, sweep.spec["seconds"]), WARMUP, ADDRESS,
+                            sweep.spec["cpus"]["generator"], sweep.seed, sweep.files, True)
+        record = {"record": "selfcheck", "workload": workload["name"], "rate": rate, "time": time.time()}
+        try:
+            argv, result = clients.run("load", task)
+        except clients.ClientError as e:
+            return {**record, "command": None, "result": None, "passed": False, "why": [str(e)]}
+        why = list(result.get("invalid") or [])
+        if result["good"] < GOOD_SHARE * result["sent"]:
+            why.append(f"{result['good']} good answers to {result['sent']} requests")
+        return {**record, "command": argv, "result": result, "passed": result["valid"] and not why, "why": why}
+    finally:
+        server.stop()
+
+
+def run(sweep):
+    """By workload, the rate that the generator kept up with."""
+    proven = {}
+    for workload in sweep.spec["workloads"]:
+        rates = sweep.spec["rates"] if workload["rates"] is None else workload["rates"]
+        if not rates:
+            continue
+        rate = 2 * rates[-1]
+        for attempt in range(HALVINGS * TRIES):
+            sweep.progress.show("self-check", f"{workload['name']} {rate:g}/s against a null server")
+            record = against_null(sweep, workload, rate)
+            sweep.store.add(record)
+            if record["passed"]:
+                break
+            if attempt % TRIES < TRIES - 1:
+                continue
+            sweep.progress.say(f"self-check, {workload['name']}: the generator does not keep up at {rate:g}/s: "
+                               f"{'; '.join(record['why'])}")
+            rate /= 2
+        else:
+            rate = 0
+        proven[workload["name"]] = rate
+    return proven

@@ -1,0 +1,349 @@
+"""Specifications of `wherry bench` (docs/bench.md has the format): reads one, checks every key,
+type and range, and says on which line a mistake is. The result is plain dicts with all defaults
+filled in. Used by main.py; report.py reads the checked form back from the raw records."""
+
+import difflib
+import os
+
+import jsonsrc
+from common import BenchError
+
+REQUIRED = object()
+PROTOS = ("http", "dns", "redis", "memcached", "udp")
+KINDS = ("wherry", "linux", "native", "kernel")
+CLIENTS = ("load", "httperf", "dnsperf", "wrk", "redis-benchmark")
+CLIENT_PROTO = {"httperf": "http", "wrk": "http", "dnsperf": "dns", "redis-benchmark": "redis"}
+PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777}
+SWEEPS = ("memory", "bandwidth", "cpu-time", "value-size")
+RATE_STEPS_MAX = 200
+
+# Options of wherry load that a workload may give. What the sweep itself sets is not among them.
+LOAD_OPTIONS = {
+    "arrivals": str, "connections": int, "pipeline": int, "threads": int, "sources": str, "timeout": int,
+    "keepalive": bool, "path": str, "expect-size": int, "expect-sha256": str, "expect-file": str,
+    "queries": str, "transport": str, "workload": str, "keys": int, "key-dist": str, "value-size": int,
+    "value-dist": str, "list-length": int, "load": "flag", "ascii": "flag", "binary": "flag", "size": int,
+    "format": str,
+}
+
+
+class SpecError(BenchError):
+    pass
+
+
+class Checker:
+    """Names the file in errors."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def fail(self, line, what):
+        raise SpecError(f"{self.path}:{line}: {what}")
+
+    def fields(self, obj, table, what, line):
+        """An object with the keys of the table: name -> (check, default)."""
+        if not isinstance(obj, dict):
+            self.fail(line, f"{what} must be an object {{...}}")
+        for key in obj:
+            if key not in table:
+                near = difflib.get_close_matches(key, table, 1)
+                self.fail(obj.lines[key], f"unknown key {key!r} in {what}" +
+                          (f"; did you mean {near[0]!r}?" if near else ""))
+        out = {}
+        for key, (check, default) in table.items():
+            if key in obj:
+                out[key] = check(self, obj[key], f"{key!r}", obj.lines[key])
+            elif default is REQUIRED:
+                self.fail(obj.line, f"{what} lacks {key!r}")
+            else:
+                out[key] = default() if callable(default) else default
+        return out
+
+
+def text(c, v, what, line):
+    if not isinstance(v, str) or not v:
+        c.fail(line, f"{what} must be a string that is not empty")
+    return v
+
+
+def word(c, v, what, line):
+    """A string, an empty one too."""
+    return v if v == "" else text(c, v, what, line)
+
+
+def name(c, v, what, line):
+    text(c, v, what, line)
+    if not all(ch.isalnum() or ch in "-_.+" for ch in v) or v.startswith("."):
+        c.fail(line, f"{what}: {v!r} may hold letters, digits and -_.+ only")
+    return v
+
+
+def one_of(*words):
+    def check(c, v, what, line):
+        if v not in words:
+            c.fail(line, f"{what} must be one of {', '.join(words)}, not {v!r}")
+        return v
+    return check
+
+
+def number(low, high, whole=False):
+    def check(c, v, what, line):
+        if isinstance(v, bool) or not isinstance(v, int if whole else (int, float)):
+            c.fail(line, f"{what} must be a {'whole ' if whole else ''}number")
+        if not low <= v <= high:
+            c.fail(line, f"{what} must be between {low} and {high}, not {v}")
+        return v
+    return check
+
+
+def whole(low, high):
+    return number(low, high, True)
+
+
+def list_of(item, least=0):
+    def check(c, v, what, line):
+        if not isinstance(v, list):
+            c.fail(line, f"{what} must be a list [...]")
+        if len(v) < least:
+            c.fail(line, f"{what} must not be empty")
+        return [item(c, x, f"item {i + 1} of {what}", v.lines[i]) for i, x in enumerate(v)]
+    return check
+
+
+def unique_names(items):
+    check_items = list_of(items, 1)
+
+    def check(c, v, what, line):
+        out = check_items(c, v, what, line)
+        seen = set()
+        for i, x in enumerate(out):
+            if x["name"] in seen:
+                c.fail(v.lines[i], f"two of {what} are called {x['name']!r}")
+            seen.add(x["name"])
+        return out
+    return check
+
+
+def obj(table):
+    return lambda c, v, what, line: c.fields(v, table, what, line)
+
+
+def system(c, v, what, line):
+    s = c.fields(v, {"kind": (one_of(*KINDS), REQUIRED), "name": (name, None), "label": (text, None),
+                     "kernel": (text, None), "initrd": (text, None), "append": (text, ""),
+                     "options": (list_of(text), list)}, what, line)
+    if s["kind"] == "kernel" and not s["kernel"]:
+        c.fail(line, f"{what}: kind 'kernel' lacks 'kernel', the path of an image")
+    if s["kind"] != "kernel" and s["initrd"]:
+        c.fail(v.lines["initrd"], f"'initrd' is for kind 'kernel'; {s['kind']} gets the program's root file system")
+    if s["kind"] in ("native", "linux") and s["kernel"]:
+        c.fail(v.lines["kernel"], f"'kernel' is for kinds 'kernel' and 'wherry', not {s['kind']!r}")
+    s["name"] = s["name"] or s["kind"]
+    s["label"] = s["label"] or {"wherry": "Wherry", "linux": "Linux guest", "native": "native Linux"}.get(
+        s["name"], s["name"])
+    return s
+
+
+def file_source(c, v, what, line):
+    """Lines; or a file beside the specification; or something that files.py makes."""
+    if isinstance(v, list):
+        return {"lines": list_of(word)(c, v, what, line)}
+    s = c.fields(v, {"from": (text, None), "generate": (one_of("text", "zone", "unbound-data", "queries"), None),
+                     "size": (whole(0, 1 << 30), 1024), "names": (whole(1, 250000), 1000)}, what, line)
+    if bool(s["from"]) == bool(s["generate"]):
+        c.fail(line, f"{what} needs either 'from' or 'generate'")
+    return s
+
+
+def file_table(c, v, what, line):
+    if not isinstance(v, dict):
+        c.fail(line, f"{what} must be an object {{...}}")
+    for key in v:
+        if key.startswith("/") or ".." in key.split("/") or not key:
+            c.fail(v.lines[key], f"{key!r}: a file's name is relative to its directory")
+    return {key: file_source(c, v[key], f"file {key!r}", v.lines[key]) for key in v}
+
+
+def load_options(c, v, what, line):
+    if not isinstance(v, dict):
+        c.fail(line, f"{what} must be an object {{...}}")
+    for key, value in v.items():
+        kind = LOAD_OPTIONS.get(key)
+        if kind is None:
+            near = difflib.get_close_matches(key, LOAD_OPTIONS, 1)
+            c.fail(v.lines[key], f"unknown key {key!r} in {what}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        wanted = bool if kind == "flag" else kind
+        if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+            c.fail(v.lines[key], f"{key!r} must be {'true or false' if wanted is bool else 'a whole number' if wanted is int else 'a string'}")
+        if wanted is int and value < 0:
+            c.fail(v.lines[key], f"{key!r} must not be negative")
+    return dict(v)
+
+
+def closed(c, v, what, line):
+    named = v.pop("name", None) if isinstance(v, dict) else None
+    o = load_options(c, v, what, line)
+    return {"name": named or f"c{o.get('connections', 1)}" + (f" P{o['pipeline']}" if "pipeline" in o else ""),
+            "options": o}
+
+
+def rates(c, v, what, line):
+    """A list, or from, to and steps, evenly or (log) by equal factors."""
+    if isinstance(v, dict):
+        r = c.fields(v, {"from": (number(1, 1e8), REQUIRED), "to": (number(1, 1e8), REQUIRED),
+                         "steps": (whole(2, RATE_STEPS_MAX), REQUIRED), "log": (boolean, False)}, what, line)
+        if r["to"] <= r["from"]:
+            c.fail(v.lines["to"], f"'to' ({r['to']}) must be above 'from' ({r['from']})")
+        n = r["steps"] - 1
+        if r["log"]:
+            return [round(r["from"] * (r["to"] / r["from"]) ** (i / n)) for i in range(n + 1)]
+        return [round(r["from"] + (r["to"] - r["from"]) * i / n) for i in range(n + 1)]
+    out = list_of(number(1, 1e8))(c, v, what, line)
+    if out != sorted(set(out)):
+        c.fail(line, f"{what} must ascend")
+    return out
+
+
+def boolean(c, v, what, line):
+    if not isinstance(v, bool):
+        c.fail(line, f"{what} must be true or false")
+    return v
+
+
+def cpu_list(c, v, what, line):
+    text(c, v, what, line)
+    for part in v.split(","):
+        a, dash, b = part.partition("-")
+        if not a.isdigit() or (dash and (not b.isdigit() or int(b) < int(a))):
+            c.fail(line, f"{what}: {v!r} is no list of CPUs such as 0 or 0,2-3")
+    return v
+
+
+def nullable(check):
+    return lambda c, v, what, line: None if v is None else check(c, v, what, line)
+
+
+def sweep(c, v, what, line):
+    s = c.fields(v, {"by": (one_of(*SWEEPS), REQUIRED),
+                     "values": (list_of(number(0.001, 1e9), 1), REQUIRED),
+                     "workloads": (list_of(name, 1), None)}, what, line)
+    for i, x in enumerate(s["values"]):
+        if s["by"] in ("memory", "value-size") and not isinstance(x, int):
+            c.fail(v["values"].lines[i], f"a {s['by']} is a whole number, not {x}")
+        if s["by"] == "cpu-time" and not 1 <= x <= 100:
+            c.fail(v["values"].lines[i], f"a cpu-time is a percentage of one core, 1 to 100, not {x}")
+    return s
+
+
+PROGRAM = {"name": (name, REQUIRED), "program": (text, REQUIRED), "args": (list_of(word), list),
+           "volumes": (list_of(text), list), "memory": (whole(1, 1 << 20), None), "package": (text, None)}
+WORKLOAD = {"name": (name, REQUIRED), "proto": (one_of(*PROTOS), REQUIRED), "port": (whole(1, 65535), None),
+            "options": (load_options, dict), "closed": (list_of(closed), list),
+            "programs": (list_of(name, 1), None), "rates": (rates, None), "published": (name, None),
+            "clients": (list_of(one_of(*CLIENTS), 1), None)}
+GOALS = {"loss": (number(0, 0.5), 0.01), "p99": (nullable(number(0.001, 1e6)), None)}
+KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precision": (number(0.005, 0.5), 0.05)}
+CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None)}
+INSTRUCTIONS = {"requests": (whole(0, 10000000), 2000)}
+
+# What a short version may set differently, with what both have.
+MAY_BE_SHORT = {
+    "memory": (whole(1, 1 << 20), 256),
+    "rates": (rates, list),
+    "seconds": (number(0.2, 3600), 10),
+    "warmup": (number(0, 600), 1),
+    "repeats": (whole(1, 100), 5),
+    "clients": (list_of(one_of(*CLIENTS), 1), lambda: ["load"]),
+    "knee": (obj(KNEE), lambda: {k: d for k, (_, d) in KNEE.items()}),
+    "sweeps": (list_of(sweep), list),
+    "instructions": (obj(INSTRUCTIONS), lambda: {"requests": 2000}),
+    "only": (list_of(name, 1), None),
+}
+TOP = {
+    **MAY_BE_SHORT,
+    "name": (name, REQUIRED),
+    "title": (text, None),
+    "machine": (one_of("microvm", "microvm-noacpi", "q35", "pc"), "q35"),
+    "accel": (one_of("auto", "kvm", "tcg"), "auto"),
+    "boot_limit": (number(0.5, 3600), 60),
+    "systems": (unique_names(system), REQUIRED),
+    "baseline": (name, None),
+    "programs": (unique_names(obj(PROGRAM)), REQUIRED),
+    "files": (file_table, dict),
+    "workloads": (unique_names(obj(WORKLOAD)), REQUIRED),
+    "cpus": (obj(CPUS), lambda: {"generator": None, "guest": None}),
+    "goals": (obj(GOALS), lambda: {"loss": 0.01, "p99": None}),
+    "short": (None, None),
+}
+
+
+def parse(source, path, full):
+    """The checked specification, with the short version's settings unless full."""
+    c = Checker(path)
+    try:
+        tree = jsonsrc.read(source)
+    except jsonsrc.SourceError as e:
+        c.fail(e.line, e)
+    if not isinstance(tree, dict):
+        c.fail(1, "a specification is an object {...}")
+    short = tree.pop("short", None)
+    s = c.fields(tree, {k: v for k, v in TOP.items() if k != "short"}, "the specification", tree.line)
+    if short is not None:
+        over = c.fields(short, MAY_BE_SHORT, "'short'", tree.lines["short"])
+        if not full:
+            s.update({k: over[k] for k in short})
+    s["mode"] = "full" if full or short is None else "short"
+    finish(c, s, tree)
+    return s
+
+
+def finish(c, s, tree):
+    """What concerns more than one key."""
+    names = [x["name"] for x in s["systems"]]
+    if s["baseline"] is None:
+        s["baseline"] = next((x["name"] for x in s["systems"] if x["kind"] == "linux"), names[-1])
+    elif s["baseline"] not in names:
+        c.fail(tree.lines["baseline"], f"'baseline' names no system: there are {', '.join(names)}")
+    programs = [x["name"] for x in s["programs"]]
+    for i, w in enumerate(s["workloads"]):
+        node = tree["workloads"][i]
+        for p in w["programs"] or []:
+            if p not in programs:
+                c.fail(node.lines["programs"], f"there is no program {p!r}: there are {', '.join(programs)}")
+        w["programs"] = w["programs"] or programs
+        w["port"] = w["port"] or PORTS[w["proto"]]
+        for client in w["clients"] or []:
+            if CLIENT_PROTO.get(client, w["proto"]) != w["proto"]:
+                c.fail(node.lines["clients"], f"{client} does not speak {w['proto']}")
+        for key in ("queries", "expect-file"):
+            if key in w["options"] and w["options"][key] not in s["files"]:
+                c.fail(node["options"].lines[key], f"{key!r}: there is no file {w['options'][key]!r} in 'files'")
+        if not (w["rates"] or s["rates"] or w["closed"] or s["sweeps"]):
+            c.fail(node.line, f"workload {w['name']!r} has nothing to do: neither 'rates' nor 'closed'")
+    workloads = [w["name"] for w in s["workloads"]]
+    for sweep in s["sweeps"]:
+        for w in sweep["workloads"] or []:
+            if w not in workloads:
+                c.fail(tree.line, f"'sweeps' by {sweep['by']}: there is no workload {w!r}: there are {', '.join(workloads)}")
+        if not any(w["closed"] for w in s["workloads"] if w["name"] in (sweep["workloads"] or workloads)):
+            c.fail(tree.line, f"'sweeps' by {sweep['by']}: none of its workloads has 'closed', and sweeps are measured at saturation")
+    if s["only"]:
+        for p in s["only"]:
+            if p not in programs:
+                c.fail(tree.line, f"'only': there is no program {p!r}: there are {', '.join(programs)}")
+        s["programs"] = [p for p in s["programs"] if p["name"] in s["only"]]
+        for w in s["workloads"]:
+            w["programs"] = [p for p in w["programs"] if p in s["only"]]
+        s["workloads"] = [w for w in s["workloads"] if w["programs"]]
+    s["title"] = s["title"] or s["name"]
+
+
+def load(path, full):
+    try:
+        with open(path, encoding="utf-8") as f:
+            source = f.read()
+    except (OSError, UnicodeDecodeError) as e:
+        raise BenchError(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}") from None
+    s = parse(source, path, full)
+    s["path"] = os.path.abspath(path)
+    return s

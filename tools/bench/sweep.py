@@ -1,0 +1,224 @@
+"""A sweep: boots every system of a plan, measures its points, and keeps a raw record of each thing that
+happened, failures too. Ends only when all is done, when it is told to (Ctrl-C), or when records can
+no longer be kept. Used by main.py."""
+
+import os
+import tempfile
+import time
+
+import clients
+import environ
+import instructions
+import knee
+import net
+import plan
+import selfcheck
+import systems
+from common import BenchError, build_dir
+from files import Files
+from progress import Progress, duration
+from store import StoreError
+
+FAILURES_MAX = 2  # boots in a row of one system and setting that fail before the rest is left out
+
+
+class Dead(Exception):
+    """The system under test ended; the record of it is written."""
+
+
+class Sweep:
+    def __init__(self, spec, store, seed, work):
+        self.spec, self.store, self.seed, self.work = spec, store, seed, work
+        self.files = Files(spec, work)
+        self.jobs = plan.jobs(spec, seed)
+        self.images = {}
+        self.done = {r["key"] for r in store.records if "key" in r}
+        self.over = {r["job"] for r in store.records if r["record"] in ("done", "failure", "skipped")}
+        self.boots = sum(r["record"] == "boot" for r in store.records)
+        self.proven = {}  # by workload, the rate that the generator kept up with in its self-check
+        self.query = None
+
+    # -- the whole
+
+    def run(self):
+        left = [j for j in self.jobs if j.key() not in self.over]
+        if not left:
+            return
+        net.prepare()
+        self.store.add(environ.record(self.spec))
+        self.progress = Progress(sum(plan.seconds_of(self.spec, j) for j in left))
+        self.progress.say(f"{len(left)} boots, about {duration(self.progress.left)}; records go to {self.store.path}")
+        self.proven = selfcheck.run(self)
+        self.progress.start = time.monotonic()
+        for job in left:
+            self.progress.begin(plan.seconds_of(self.spec, job))
+            if self.hopeless(job):
+                self.store.add({"record": "skipped", "job": job.key(), "why": f"{FAILURES_MAX} boots in a row failed",
+                                **self.where(job)})
+            else:
+                self.boot(job)
+            self.progress.end()
+        self.store.add({"record": "end", "time": time.time()})
+
+    def hopeless(self, job):
+        same = [r for r in self.store.records if r["record"] in ("done", "failure") and not r["counting"] and
+                (r["program"], r["system"], r["setting"]) == (job.program["name"], job.system["name"], job.setting)]
+        last = same[-FAILURES_MAX:]
+        return not job.counting and len(last) == FAILURES_MAX and all(r["record"] == "failure" and r["booting"] for r in last)
+
+    @staticmethod
+    def where(job):
+        return {"program": job.program["name"], "system": job.system["name"], "setting": job.setting,
+                "repeat": job.repeat, "counting": job.counting}
+
+    # -- one boot
+
+    def image(self, job):
+        key = (job.system["name"], job.program["name"])
+        if key not in self.images:
+            image = systems.Image(self.spec, self.files, job.system, job.program, self.work)
+            self.store.add({"record": "image", "system": key[0], "program": key[1], **image.describe()})
+            self.images[key] = image
+        return self.images[key]
+
+    def boot(self, job):
+        title = f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {job.system['label']}, {job.program['name']}" + \
+            "".join(f", {k} {v:g}" for k, v in job.setting.items())
+        booting = True
+        self.boots += 1
+        try:
+            image = self.image(job)
+            if job.counting and not instructions.available(image, build_dir()):
+                self.store.add({"record": "skipped", "job": job.key(), "why": "instructions are counted under TCG, by icount.so",
+                                **self.where(job)})
+                return
+            self.progress.show(title, "boots")
+            counts = os.path.join(self.work, "counts") if job.counting else None
+            if counts and os.path.exists(counts):
+                os.unlink(counts)
+            with systems.Boot(image, job.setting, counts) as boot:
+                workload = job.points[0].workload
+                boot.wait_ready(workload, self.first_query(workload))
+                booting = False
+                self.store.add({"record": "boot", "boot": self.boots, "job": job.key(), "time": time.time(),
+                                "seconds": boot.seconds, "memory": boot.memory(), **self.where(job)})
+                if job.counting:
+                    self.count(job, boot, counts, title)
+                else:
+                    self.points(job, boot, title)
+                self.store.add({"record": "done", "job": job.key(), "boot": self.boots, "memory": boot.memory(),
+                                **self.where(job)})
+        except Dead:
+            pass
+        except systems.Failure as e:
+            self.failure(job, title, str(e), e.tail, booting)
+        except StoreError:
+            raise
+        except BenchError as e:
+            self.failure(job, title, str(e), "", booting)
+
+    def failure(self, job, title, what, tail, booting):
+        self.store.add({"record": "failure", "job": job.key(), "boot": self.boots, "what": what, "console": tail,
+                        "booting": booting, "time": time.time(), **self.where(job)})
+        last = tail.strip().splitlines()[-3:]
+        self.progress.say(f"{title}: {what}" + "".join(f"\n    {line}" for line in last))
+
+    def first_query(self, workload):
+        name = workload["options"].get("queries")
+        if name and not self.query:
+            with open(self.files.path(name)) as f:
+                self.query = f.readline().split()[0]
+        return self.query
+
+    # -- the points of a boot
+
+    def points(self, job, boot, title):
+        filled = set()
+        for point in job.points:
+            if f"{job.key()}/{point.key()}" not in self.done:
+                self.point(job, boot, title, point, filled)
+        for workload in job.searches:
+            self.search(job, boot, title, workload, filled)
+
+    def search(self, job, boot, title, workload, filled):
+        """For the knee, from what the rates have told already."""
+        spec = self.spec
+        known = [r for r in self.store.records if r["record"] == "point" and r["job"] == job.key() and
+                 r["client"] == "load" and r["workload"] == workload["name"] and r["kind"] in (plan.RATE, plan.KNEE)]
+        trials = [t for t in map(knee.trial_of, known) if t]
+        searched = sum(r["kind"] == plan.KNEE for r in known)
+        rates = spec["rates"] if workload["rates"] is None else workload["rates"]
+
+        def measure(rate):
+            point = plan.Point(plan.KNEE, "load", workload, rate=rate)
+            return knee.trial_of(self.point(job, boot, title, point, filled)) or \
+                {"rate": rate, "loss": 1.0, "p99": None, "valid": True}
+
+        knee.run(measure, trials, knee.goals_of(spec), spec["knee"]["precision"], max(1, rates[0] / 8),
+                 max(rates[-1], self.proven.get(workload["name"], 0)), spec["knee"]["trials"] - searched)
+
+    def point(self, job, boot, title, point, filled):
+        """Measures it; returns its record. Raises Dead when the system ended under it."""
+        spec, key = self.spec, f"{job.key()}/{point.key()}"
+        seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], 0.5)) if point.kind == plan.KNEE else \
+            (spec["seconds"], spec["warmup"])
+        fill_key = (point.workload["name"], point.value)
+        options = point.options()
+        task = clients.Task(point.workload, options, point.rate, seconds, warmup, net.GUEST, spec["cpus"]["generator"],
+                            self.seed + len(self.store.records), self.files, fill_key not in filled)
+        self.progress.show(title, point.describe())
+        record = {"record": "point", "key": key, "job": job.key(), "boot": self.boots, **self.where(job),
+                  "workload": point.workload["name"], "kind": point.kind, "client": point.client, "rate": point.rate,
+                  "closed": point.closed["name"] if point.closed else None, "value_size": point.value,
+                  "time": time.time(), "load_average": environ.load_average()}
+        net_before, cpu_before, start = boot.net.counters(), boot.cpu_seconds(), time.monotonic()
+        try:
+            argv, result = clients.run(point.client, task)
+            record.update(command=argv, result=result, valid=result["valid"], invalid=list(result.get("invalid") or []))
+            filled.add(fill_key)
+        except clients.ClientError as e:
+            record.update(command=None, result=None, valid=False, invalid=[str(e)])
+        record["elapsed"] = time.monotonic() - start
+        record["guest_cpu"] = boot.cpu_seconds() - cpu_before
+        record["memory"] = boot.memory()
+        after = boot.net.counters()
+        record["net"] = {k: after[k] - net_before[k] for k in after} if after and net_before else None
+        alive = boot.alive()
+        if not alive:
+            record["valid"] = False
+            record["invalid"].append("the system ended during this point")
+        self.store.add(record)
+        self.done.add(key)
+        if not alive:
+            e = boot.fail(f"died during {point.describe()}")
+            self.failure(job, title, str(e), e.tail, False)
+            raise Dead
+        time.sleep(plan.POINT_PAUSE)
+        self.progress.step(seconds + warmup + plan.POINT_PAUSE + 0.3)
+        return record
+
+    def count(self, job, boot, counts, title):
+        counter = instructions.Counter(counts)
+        try:
+            for point in job.points:
+                self.progress.show(title, f"{point.describe()}: counts instructions")
+                record = {"record": "instructions", "key": f"{job.key()}/{point.key()}", "job": job.key(),
+                          "boot": self.boots, **self.where(job), "workload": point.workload["name"],
+                          "closed": point.closed["name"], "result": None, "why": None}
+                try:
+                    record["result"] = instructions.measure(boot, counter, point.workload, point.options(),
+                                                            self.spec["instructions"]["requests"], self.seed, self.files,
+                                                            self.spec["cpus"]["generator"])
+                except clients.ClientError as e:
+                    record["why"] = str(e)
+                self.store.add(record)
+                self.progress.step(plan.COUNT_GUESS)
+                if not boot.alive():
+                    raise boot.fail(f"died while instructions of {point.describe()} were counted")
+        finally:
+            counter.close()
+
+
+def work_directory():
+    return tempfile.TemporaryDirectory(prefix="wherry-bench.")
+

@@ -1,0 +1,206 @@
+"""The summary as text, and the rows that the page's tables show too. Used by report.py and page.py."""
+
+import published
+
+
+def quantity(v):
+    if v is None:
+        return "-"
+    if v == round(v) and abs(v) < 1e15:
+        return f"{v:,.0f}"
+    if abs(v) >= 1000:
+        return f"{v:,.0f}"
+    return f"{v:.1f}" if abs(v) >= 10 else f"{v:.3g}"
+
+
+def duration(ns):
+    if ns is None:
+        return "-"
+    for limit, unit, scale in ((1e3, "ns", 1), (1e6, "us", 1e3), (1e9, "ms", 1e6)):
+        if ns < limit:
+            return f"{ns / scale:.3g} {unit}"
+    return f"{ns / 1e9:.3g} s"
+
+
+def mebibytes(v):
+    return "-" if v is None else f"{v / (1 << 20):.0f} MiB"
+
+
+def seconds(v):
+    return "-" if v is None else f"{v:.2f} s"
+
+
+def spread(s, show):
+    """A median with the range of the boots."""
+    if not s:
+        return "-"
+    text = show(s["median"])
+    return text if s["n"] < 2 or s["low"] == s["high"] else f"{text} ({show(s['low'])} to {show(s['high'])})"
+
+
+def interval(r):
+    if r["n"] < 2:
+        return f"{r['ratio']:.2f}"
+    return f"{r['ratio']:.2f} ({r['ci'][0]:.2f} to {r['ci'][1]:.2f})"
+
+
+def mark(g):
+    return "" if not g["invalid"] else f" [{g['invalid']}/{g['boots']} invalid]"
+
+
+class Rows:
+    """A table: title, head, rows of text, and a remark below."""
+
+    def __init__(self, title, head, rows, note=None):
+        self.title, self.head, self.rows, self.note = title, head, rows, note
+
+
+def labels(summary):
+    return {s["name"]: s["label"] for s in summary["systems"]}
+
+
+def boots(summary):
+    label = labels(summary)
+    return Rows("Boot time and memory", ["program", "system", "boot to first answer", "memory, idle", "memory, after load"],
+                [[b["program"], label[b["system"]], spread(b["seconds"], seconds), spread(b["memory"], mebibytes),
+                  spread(b["memory_loaded"], mebibytes)] for b in summary["boots"]],
+                "Medians of the boots (and their range). Memory is what the host gives: of the whole virtual machine, or of the program.")
+
+
+def cases_rates(summary, case):
+    """Response rate and p99 by offered rate, one column a system; a table a client."""
+    label, out = labels(summary), []
+    for client in dict.fromkeys(r["client"] for r in case["rates"]):
+        rows, points = [], [r for r in case["rates"] if r["client"] == client]
+        for rate in dict.fromkeys(r["rate"] for r in points):
+            row = [quantity(rate)]
+            for s in summary["systems"]:
+                g = next((r for r in points if r["rate"] == rate and r["system"] == s["name"]), None)
+                row.append("-" if not g or not g.get("good") else
+                           f"{quantity(g['good']['median'])}" + (f", {duration(g['p99']['median'])}" if g["p99"] else "") + mark(g))
+            rows.append(row)
+        out.append(Rows(f"{case['program']}, {case['workload']}: good answers/s, p99 by offered rate ({client})",
+                        ["offered/s"] + [label[s["name"]] for s in summary["systems"]], rows))
+    return out
+
+
+def cases_closed(summary, case):
+    label = labels(summary)
+    rows = [[c["closed"], c["client"], label[c["system"]], spread(c.get("good"), quantity) + mark(c),
+             spread(c.get("p50"), duration), spread(c.get("p99"), duration)] for c in case["closed"]]
+    return Rows(f"{case['program']}, {case['workload']}: at saturation (closed loop)",
+                ["load", "client", "system", "good answers/s", "p50", "p99"], rows)
+
+
+def cases_knee(summary, case):
+    label, rows = labels(summary), []
+    for k in case["knee"]:
+        text = spread(k["rate"], quantity)
+        if k["at_least"]:
+            text += f"; at least, in {k['at_least']} boots"
+        if k["limited"]:
+            text += f"; limited by the generator in {k['limited']}"
+        if k["none"]:
+            text += f"; no rate was good in {k['none']}"
+        rows.append([k["goal"], label[k["system"]], text])
+    return Rows(f"{case['program']}, {case['workload']}: knee (highest rate within the goal)", ["goal", "system", "requests/s"], rows)
+
+
+def cases_sweeps(summary, case):
+    label, out = labels(summary), []
+    units = {"memory": "MiB", "bandwidth": "Mbit/s", "cpu-time": "% of a core", "value-size": "bytes"}
+    for name in dict.fromkeys(s["by"] for s in case["sweeps"]):
+        rows = [[quantity(s["value"]), s["closed"], label[s["system"]], spread(s.get("good"), quantity) + mark(s),
+                 spread(s.get("p99"), duration), spread(s.get("bandwidth"), lambda v: f"{v / 1e6:.3g} MB/s")]
+                for s in case["sweeps"] if s["by"] == name]
+        out.append(Rows(f"{case['program']}, {case['workload']}: by {name}",
+                        [f"{name} ({units[name]})", "load", "system", "good answers/s", "p99", "answers"], rows))
+    return out
+
+
+def cases_ratios(summary, case):
+    label = labels(summary)
+    rows = [[r["what"], f"{label[r['system']]} / {label[r['against']]}", interval(r), r["better"], str(r["n"])]
+            for r in case["ratios"]]
+    return Rows(f"{case['program']}, {case['workload']}: ratios between systems", ["what", "systems", "ratio (95 %)", "better", "pairs"],
+                rows, "Geometric means over pairs of boots of one repeat, with bootstrap intervals over the pairs.")
+
+
+def cases_published(summary, case):
+    """Others' ratios beside ours."""
+    return Rows(f"{case['program']}, {case['workload']}: published ratios", ["what", "published", "source", "ours here"],
+                published.beside(summary, case))
+
+
+def cases_clients(summary, case):
+    label = labels(summary)
+    return Rows(f"{case['program']}, {case['workload']}: other clients at saturation", ["client", "load", "system", "rate / wherry load's"],
+                [[c["client"], c["closed"], label[c["system"]], f"{c['ratio']:.3f}"] for c in case["clients"]])
+
+
+def instructions(summary):
+    label = labels(summary)
+    return Rows("Guest instructions per request", ["program", "workload", "load", "system", "all", "in the program", "in the kernel", "rep iterations"],
+                [[i["program"], i["workload"], i["closed"], label[i["system"]]] +
+                 [quantity(i[k]) for k in ("total", "in_program", "in_kernel", "rep")] for i in summary["instructions"]],
+                "Counted by a QEMU plugin under TCG; REP iterations are not in the sum.")
+
+
+def failures(summary):
+    label = labels(summary)
+    return Rows("Failures", ["program", "system", "repeat", "what"],
+                [[f["program"], label[f["system"]], str(f["repeat"]), f["what"]] for f in summary["failures"]] +
+                [[f["program"], label[f["system"]], str(f["repeat"]), f"left out: {f['why']}"] for f in summary["skipped"]] +
+                [[f["program"], label[f["system"]], "counting", f"{f['workload']}, {f['closed']}: {f['why']}"]
+                 for f in summary["uncounted"]])
+
+
+def invalid(summary):
+    """Which points must not be trusted, and why."""
+    label, rows = labels(summary), []
+    for case in summary["cases"]:
+        for g in case["rates"] + case["closed"] + case["sweeps"]:
+            if g["invalid"]:
+                what = f"{g['rate']:g}/s" if g.get("rate") else g["closed"]
+                rows.append([case["program"], case["workload"], label[g["system"]], g.get("client", "load"), what,
+                             f"{g['invalid']} of {g['boots']}", "; ".join(g["reasons"])])
+    return Rows("Invalid points", ["program", "workload", "system", "client", "point", "boots", "why"], rows,
+                "Shown, never dropped; medians are of the valid boots where there are any.")
+
+
+def selfcheck(summary):
+    return Rows("Self-check of the generator against a null server", ["workload", "rate/s", "passed", "why not"],
+                [[s["workload"], quantity(s["rate"]), "yes" if s["passed"] else "no", "; ".join(s["why"])] for s in summary["selfcheck"]])
+
+
+def all_tables(summary):
+    out = [boots(summary)]
+    for case in summary["cases"]:
+        out += cases_rates(summary, case)
+        out += [cases_knee(summary, case), cases_closed(summary, case)] + cases_sweeps(summary, case)
+        out += [cases_ratios(summary, case), cases_published(summary, case), cases_clients(summary, case)]
+    out += [instructions(summary), failures(summary), invalid(summary), selfcheck(summary)]
+    return [t for t in out if t.rows]
+
+
+def heading(summary):
+    e = summary["environment"] or {}
+    kinds = sorted({i["accelerator"] for i in summary["images"] if i.get("accelerator")})
+    return [f"{summary['title']} ({summary['mode']} version{'' if summary['complete'] else ', INCOMPLETE'})",
+            f"{e.get('cpu') or 'unknown CPU'}, {e.get('cpus')} CPUs, {', '.join(kinds) or 'no guest'}; {e.get('qemu') or 'no QEMU'}; "
+            f"wherry {e.get('wherry') or 'of unknown version'}; {e.get('time')}; seed {summary['seed']}",
+            f"{summary['points']} points, {summary['invalid_points']} of them invalid; load average "
+            + ", ".join(f"{x:.2f}" for x in e.get("load_average", []))] + \
+        ([f"SELF-CHECK NOT PASSED at twice the top rate: {', '.join(summary['unproven'])}"] if summary["unproven"] else [])
+
+
+def text(summary):
+    lines = heading(summary)
+    for t in all_tables(summary):
+        widths = [max(len(r[i]) for r in [t.head] + t.rows) for i in range(len(t.head))]
+        lines += ["", t.title]
+        for row in [t.head] + t.rows:
+            lines.append("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip())
+        if t.note:
+            lines.append(f"  {t.note}")
+    return "\n".join(lines) + "\n"

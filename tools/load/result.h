@@ -1,0 +1,16 @@
+/*
+ * What a run came to: the JSON object whose format docs/load.md describes, or a few lines to read.
+ */
+#pragma once
+
+#include "options.h"
+#include "tally.h"
+
+struct result {
+    const struct load_options *o;
+    const struct tally *t;
+    double seconds;
+};
+
+/* To --out (whole or not at all) or stdout; dies if it cannot be written. */
+void result_write(const struct result *r);
