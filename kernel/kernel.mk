@@ -6,7 +6,7 @@ KSRC     := $(wildcard $(addsuffix /*.c,$(KDIRS)) $(addsuffix /*.S,$(KDIRS)))
 KOBJ     := $(patsubst %,$(B)/%.o,$(basename $(KSRC)))
 UAPI     := $(B)/uapi
 
-KCPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(UAPI) \
+KCPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) -isystem $(UAPI) \
 	-iquote kernel -Iinclude -D__WHERRY__ -MMD -MP
 KCFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wvla \
 	-Wmissing-prototypes -Wstrict-prototypes -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
