@@ -11,6 +11,14 @@ ok $? "redis-server boots"
 passes "it stores" redis-cli -h "$host" -p "$port" set key value
 passes "... and answers" redis-cli -h "$host" -p "$port" get key
 contains "... with what was stored" value
+if command -v ss >/dev/null; then
+    # QEMU itself leaves room for one.
+    ss -Hltn "sport = :$port" >"$dir/out" 2>&1
+    awk '$3 >= 50 { ok = 1 } END { exit !ok }' "$dir/out"
+    ok $? "the forwarded port has room for fifty clients that wait to be accepted"
+else
+    skip "the forwarded port has room for clients that wait" "there is no ss"
+fi
 LIMIT=20 passes "... and fifty clients that come at once" \
     redis-benchmark -h "$host" -p "$port" -c 50 -n 2000 -t get -q
 healthy "nothing to complain of"
