@@ -26,6 +26,7 @@ import report  # noqa: E402
 import spec  # noqa: E402
 import stats  # noqa: E402
 import store  # noqa: E402
+import sweep  # noqa: E402
 from common import BenchError  # noqa: E402
 
 TESTS = []
@@ -241,6 +242,11 @@ def trial(rate, capacity, p99=None, valid=True):
 GOALS = {"goals": {"loss": 0.01, "p99": 20}}
 
 
+def bounds(trials):
+    b = knee.Bounds(trials, knee.goals_of(GOALS)[0])
+    return b.lower, b.upper, b.limited, b.open
+
+
 @test("knee: found on a synthetic system, for both goals, within the precision")
 def _():
     goals = knee.goals_of(GOALS)
@@ -261,7 +267,7 @@ def _():
     same((got["rate"], got["at_least"]), (10000, True))
     trials = knee.run(lambda r: {**trial(r, 1), "loss": 1.0}, [], goals, 0.05, 100, 10000, 30)
     same(knee.result(trials, goals[0])["rate"], None)
-    trials = knee.run(lambda r: trial(r, 1e9, valid=r < 3000), [], goals, 0.05, 100, 100000, 30)
+    trials = knee.run(lambda r: trial(r, 1e9 if r < 3000 else 1, valid=r < 3000), [], goals, 0.05, 100, 100000, 60)
     got = knee.result(trials, goals[0])
     near(got["rate"], 3000, 0.06)
     assert got["limited"]
@@ -271,8 +277,29 @@ def _():
 def _():
     goals = knee.goals_of(GOALS)[:1]
     same(len(knee.run(lambda r: trial(r, 1e9), [], goals, 0.001, 1, 1e9, 5)), 5)
-    same(knee.bounds([trial(100, 50), trial(200, 1e9), trial(40, 50)], goals[0]), (40, 100))
-    same(knee.bounds([trial(100, 50), trial(100, 1e9)], goals[0]), (100, None))
+    same(bounds([trial(100, 50), trial(200, 1e9), trial(40, 50)]), (40, 100, False, []))
+    same(bounds([trial(100, 50), trial(100, 1e9)]), (100, None, False, []))
+
+
+@test("knee: a late generator spoils only what failed, and such a rate is tried again")
+def _():
+    late = lambda r, capacity: trial(r, capacity, valid=False)
+    same(bounds([late(100, 1e9), trial(200, 1e9)]), (200, None, False, []))
+    same(bounds([late(100, 50), trial(200, 1e9)]), (200, None, False, []))
+    same(bounds([trial(50, 1e9), late(100, 50)]), (50, None, False, [100]))
+    same(bounds([trial(50, 1e9), late(100, 50), trial(100, 1e9)]), (100, None, False, []))
+    same(bounds([trial(50, 1e9), trial(100, 50), late(100, 50)]), (50, 100, False, []))
+    same(bounds([trial(50, 1e9)] + 3 * [late(100, 50)]), (50, 100, True, []))
+    again = []
+
+    def measure(rate):
+        again.append(rate)
+        return late(rate, 1000) if again.count(rate) == 1 else trial(rate, 1000)
+
+    goals = knee.goals_of(GOALS)[:1]
+    got = knee.result(knee.run(measure, [], goals, 0.02, 10, 1e6, 60), goals[0])
+    near(got["rate"], 1000 / 0.99, 0.05)
+    assert not got["limited"] and len(set(again)) < len(again)
 
 
 @test("store: a line that was cut off is taken away, and what is no record is named")
@@ -393,13 +420,43 @@ def _():
 
 @test("invalid points do not count where there are valid ones, and are told")
 def _():
-    def point(rate, valid):
-        return {"result": {"good": rate * 2, "sent": 1000, "seconds": 2, "latency": None}, "valid": valid, "elapsed": 2.0,
+    def point(rate, valid, repeat):
+        return {"repeat": repeat, "result": {"good": rate * 2, "sent": 1000, "seconds": 2, "latency": None}, "valid": valid, "elapsed": 2.0,
                 "guest_cpu": 1.0, "invalid": [] if valid else ["late"]}
-    g = derive.group([point(100, True), point(110, True), point(10, False)], 1)
+    g = derive.group([point(100, True, 1), point(110, True, 2), point(10, False, 3)], 1)
     same((g["good"]["low"], g["good"]["n"], g["invalid"], g["boots"], g["valid"], g["reasons"]), (100.0, 2, 1, 3, True, ["late"]))
-    g = derive.group([point(10, False)], 1)
-    same((g["good"]["median"], g["valid"]), (10.0, False))
+    g = derive.group([point(10, False, 1), point(11, False, 1)], 1)
+    same((g["good"]["median"], g["valid"], g["boots"]), (11.0, False, 1))
+    g = derive.group([point(10, False, 1), point(100, True, 1), point(9, False, 2), point(90, True, 2)], 1)
+    same((g["good"]["low"], g["good"]["high"], g["invalid"], g["invalid_points"], g["points"]), (90.0, 100.0, 0, 2, 4))
+
+
+@test("a point for which the generator was late is measured again, one with another fault is not")
+def _():
+    def measured(*outcomes, known=0):
+        """How often a point is asked for, if its attempts end so; the first ones are known already."""
+        s, asked = sweep.Sweep.__new__(sweep.Sweep), []
+        p = plan.Point(plan.RATE, "load", {"name": "w"}, rate=100)
+        job = plan.Job(1, {"name": "p"}, {"name": "s"}, {}, [p], [])
+        key = lambda attempt: f"{job.key()}/{p.key(attempt)}"
+        s.known = {key(i + 1): {"invalid": why} for i, why in enumerate(outcomes[:known])}
+
+        def point(_job, _boot, _title, _point, _filled, attempt):
+            assert key(attempt) not in s.known and (attempt == 1 or key(attempt) != key(1))
+            asked.append(attempt)
+            return {"invalid": outcomes[attempt - 1]}
+        s.point = point
+        s.points(job, None, "")
+        return asked
+
+    late, busy = [clients.LATE + ": send lag p99 2.1 ms"], ["the generator was short of CPU: 99 %"]
+    same(measured([]), [1])
+    same(measured(late, []), [1, 2])
+    same(measured(late, late, late, []), [1, 2, 3])
+    same(measured(busy), [1])
+    same(measured(late + busy), [1])
+    same(measured(late, [], known=1), [2])
+    same(measured(late, [], known=2), [])
 
 
 print(f"1..{len(TESTS)}")

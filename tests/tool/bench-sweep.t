@@ -46,7 +46,7 @@ assert len(keys) == len(set(keys)), "a point twice"
 print(sum(bool(eval("(" + sys.argv[2] + ")")) for r in records))
 P
 }
-POINTS='r["record"] == "point" and r["kind"] != "knee"'
+POINTS='r["record"] == "point" and r["kind"] != "knee" and r["attempt"] == 1'
 
 spec good.json "$serve"
 LIMIT=120 w bench --out good --seed 7 good.json
@@ -150,14 +150,14 @@ LIMIT=120 w bench --out mute mute.json
 ok $? "a server that never answers is recorded, with its console"
 [ "$(count mute 'r["record"] == "skipped"')" -eq 2 ]
 ok $? "... and left out after two boots that failed"
-[ "$(count mute 'r["record"] == "point" and r["program"] == "good" and r["kind"] == "rate"')" -eq 12 ] &&
+[ "$(count mute 'r["record"] == "point" and r["program"] == "good" and r["attempt"] == 1 and r["kind"] == "rate"')" -eq 12 ] &&
     grep -q Failures out
 ok $? "... while the sweep goes on with the others"
 
 spec wrong.json '{"name": "wrong", "program": "@BUILD@/bin/wherry",
     "args": ["load", "serve", "udp", "--port", "7777", "--bind", "0.0.0.0", "--wrong", "4"]}'
 LIMIT=120 w bench --out wrong wrong.json
-[ "$status" -eq 0 ] && [ "$(count wrong 'r["record"] == "point" and r["kind"] == "rate" and
+[ "$status" -eq 0 ] && [ "$(count wrong 'r["record"] == "point" and r["attempt"] == 1 and r["kind"] == "rate" and
     r["result"]["errors"]["wrong"] > 0 and abs(r["result"]["good"] / r["result"]["sent"] - 0.75) < 0.05')" -eq 8 ]
 ok $? "wrong answers are errors, not throughput"
 
@@ -170,7 +170,7 @@ ok $? "a server that dies in the middle is recorded, with its status and console
 [ "$(count dies 'r["record"] == "point" and not r["valid"] and
     "the system ended during this point" in r["invalid"]')" -ge 1 ]
 ok $? "... and the point it died in is marked"
-[ "$(count dies 'r["record"] == "point" and r["program"] == "good" and r["kind"] == "rate"')" -eq 8 ]
+[ "$(count dies 'r["record"] == "point" and r["program"] == "good" and r["attempt"] == 1 and r["kind"] == "rate"')" -eq 8 ]
 ok $? "... and the sweep goes on"
 
 if [ "$(id -u)" -eq 0 ] && mkdir tiny && unshare --mount true 2>/dev/null; then

@@ -17,6 +17,7 @@ from spec import CLIENT_PROTO
 GRACE = 60
 OPEN_LOOP = ("load", "httperf", "dnsperf")
 CLOSED_LOOP = ("load", "dnsperf", "wrk", "redis-benchmark")
+LATE = "the generator was late"  # how wherry load says so (tools/load/result.c)
 HTTPERF_CALLS = 10  # a connection, where connections are kept
 REDIS_PILOT = 2000  # requests that tell redis-benchmark's rate: it takes a number, not a time
 REDIS_TESTS = ("get", "set")

@@ -19,7 +19,8 @@ def percentile(result, p):
 def numbers(record):
     """What a point contributes."""
     r = record["result"]
-    out = {"good": r["good"] / r["seconds"] if r["seconds"] else None,
+    by_time = r["good"] / r["seconds"] if r["seconds"] else None
+    out = {"good": r.get("throughput", by_time),  # without what was answered after the recorded time
            "loss": 1 - r["good"] / r["sent"] if r["sent"] else None,
            "bandwidth": r["bytes_in"] / r["seconds"] if r.get("bytes_in") and r["seconds"] else None,
            "cpu": record["guest_cpu"] / record["elapsed"] if record["elapsed"] else None}
@@ -28,14 +29,25 @@ def numbers(record):
     return out
 
 
+def reason(why):
+    """What is the same about it in several points."""
+    return why.split(":")[0] if why.startswith("the generator") else why
+
+
 def group(points, seed):
-    """Points of several boots that are the same otherwise: statistics over the boots. Invalid ones
-    count only where there is no valid one, and then the whole is marked."""
-    told = [p for p in points if p["result"]]
+    """Points of several boots that are the same otherwise: statistics over the boots. Of attempts in one
+    boot the valid one counts. Invalid boots count only where there is no valid one, and then the
+    whole is marked."""
+    boots = {}
+    for p in points:
+        if p["valid"] or not boots.get(p["repeat"], {}).get("valid"):
+            boots[p["repeat"]] = p
+    told = [p for p in boots.values() if p["result"]]
     good = [p for p in told if p["valid"]]
     used = good or told
-    reasons = sorted({why for p in points if not p["valid"] for why in p["invalid"]})
-    out = {"boots": len(points), "invalid": sum(not p["valid"] for p in points), "valid": bool(good), "reasons": reasons}
+    reasons = sorted({reason(why) for p in points if not p["valid"] for why in p["invalid"]})
+    out = {"boots": len(boots), "invalid": sum(not p["valid"] for p in boots.values()), "valid": bool(good),
+           "points": len(points), "invalid_points": sum(not p["valid"] for p in points), "reasons": reasons}
     values = [numbers(p) for p in used]
     for key in values[0] if values else ():
         out[key] = stats.summary([v[key] for v in values], seed)
@@ -111,13 +123,17 @@ class Deriver:
         return out
 
     def instructions(self):
+        """In the order of the specification, not of the boots."""
         out = []
-        for r in self.of("instructions"):
-            if r["result"]:
-                c = r["result"]
-                out.append({**{k: r[k] for k in ("program", "system", "workload", "closed")}, "in_program": c["program"],
-                            "in_kernel": c["kernel"], "rep": c["rep"], "total": c["program"] + c["kernel"]})
-        return sorted(out, key=lambda r: (r["program"], r["workload"], r["closed"], self.systems.index(r["system"])))
+        for case in [(p["name"], w["name"], c["name"]) for p in self.spec["programs"] for w in self.spec["workloads"]
+                     for c in plan.counted(w)]:
+            for system in self.systems:
+                for r in self.of("instructions", program=case[0], workload=case[1], closed=case[2], system=system):
+                    if c := r["result"]:
+                        out.append({**{k: r[k] for k in ("program", "system", "workload", "closed")},
+                                    "in_program": c["program"], "in_kernel": c["kernel"], "rep": c["rep"],
+                                    "total": c["program"] + c["kernel"]})
+        return out
 
     # -- one program with one workload
 

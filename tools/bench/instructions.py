@@ -15,6 +15,7 @@ LAYOUT = struct.Struct("<6Q")  # sim/icount.h: magic, version, insns[2], reps[2]
 IDLE_SECONDS = 1.0
 SETTLE = 0.02  # after the last answer: what the guest still does for it
 REQUESTS_LIMIT = 120
+GOOD_SHARE = 0.995
 
 
 class Counter:
@@ -60,7 +61,7 @@ def measure(boot, counter, workload, options, n, seed, files, cpus):
         task = clients.Task(workload, options, None, REQUESTS_LIMIT, 0, net.GUEST, cpus, seed, files, fill[0], number)
         fill[0] = False
         argv, result = clients.run("load", task)
-        if result["good"] < number:
+        if result["good"] < GOOD_SHARE * number:  # a datagram may be lost
             raise clients.ClientError(f"{result['good']} of {number} requests were answered well")
         return argv, result
 

@@ -6,6 +6,7 @@ result from the recorded trials), so that both agree."""
 
 from stats import Histogram
 
+TRIES = 3  # of a rate, as long as none can be judged
 GROWTH = 2  # above the highest rate that was ever good, as long as none was bad
 
 
@@ -20,74 +21,80 @@ def trial_of(record):
 
 
 class Goal:
-    """name, and test(trial) -> True, False, or None: not to be judged (the generator's fault)."""
+    """name, and test(trial) -> True, False, or None: not to be judged, the generator being at fault.
+    A goal that is met is met, whoever was late: what the generator adds to a latency or to the loss
+    only makes the system look worse. So only what fails may be the generator's."""
 
-    def __init__(self, name, test):
-        self.name, self.test = name, test
+    def __init__(self, name, met):
+        self.name, self.met = name, met
+
+    def test(self, trial):
+        return True if self.met(trial) else False if trial["valid"] else None
 
 
 def goals_of(spec):
     """By the specification's goals. A trial is a point's record, reduced: rate, loss, p99, valid."""
     loss, p99 = spec["goals"]["loss"], spec["goals"]["p99"]
-
-    def no_loss(t):
-        return None if not t["valid"] else t["loss"] <= loss
-
-    def in_time(t):
-        if not t["valid"] or t["p99"] is None:
-            return None if not t["valid"] else False
-        return t["loss"] <= loss and t["p99"] <= p99 * 1e6
-
-    out = [Goal(f"loss <= {loss * 100:g} %", no_loss)]
+    out = [Goal(f"loss <= {loss * 100:g} %", lambda t: t["loss"] <= loss)]
     if p99 is not None:
-        out.append(Goal(f"p99 <= {p99:g} ms", in_time))
+        out.append(Goal(f"p99 <= {p99:g} ms", lambda t: t["loss"] <= loss and t["p99"] is not None and t["p99"] <= p99 * 1e6))
     return out
 
 
-def bounds(trials, goal):
-    """(highest good rate below any bad one, lowest bad one), each may be None. A rate that was tried
-    twice counts by its last trial, and a good rate above a bad one does not count: noise may let a
-    trial pass, or fail, once. Trials that cannot be judged bound the search, but are told apart."""
-    last = {}
-    for t in trials:
-        last[t["rate"]] = goal.test(t)
-    bad = [r for r, v in last.items() if not v]
-    upper = min(bad) if bad else None
-    good = [r for r, v in last.items() if v and (upper is None or r < upper)]
-    return (max(good) if good else None), upper
+class Bounds:
+    """What trials tell of a goal. lower: the highest good rate below any bad one; upper: the lowest bad
+    one; each may be None. A rate that was tried again counts by its last trial that can be judged, and
+    a good rate above a bad one does not count: noise may let a trial pass, or fail, once.
+    open: rates between them whose trials, fewer than TRIES, cannot be judged. limited: upper is a rate
+    where that remained so, and the system may be better."""
 
+    def __init__(self, trials, goal):
+        verdicts, tries = {}, {}
+        for t in trials:
+            v = goal.test(t)
+            tries[t["rate"]] = tries.get(t["rate"], 0) + 1
+            if v is not None or t["rate"] not in verdicts:
+                verdicts[t["rate"]] = v
+        self.upper = min((r for r, v in verdicts.items() if v is False), default=None)
+        self.lower = max((r for r, v in verdicts.items() if v and self.below(r)), default=None)
+        unknown = [r for r, v in verdicts.items() if v is None and self.below(r) and (self.lower is None or r > self.lower)]
+        hopeless = min((r for r in unknown if tries[r] >= TRIES), default=None)
+        self.limited = hopeless is not None
+        if self.limited:
+            self.upper = hopeless
+        self.open = sorted(r for r in unknown if self.below(r))
 
-def unjudged(trials, goal, rate):
-    """Was the rate never reached, for the generator's sake?"""
-    return all(goal.test(t) is None for t in trials if t["rate"] == rate)
+    def below(self, rate):
+        return self.upper is None or rate < self.upper
 
 
 def result(trials, goal):
     """rate: the knee, or None if no rate was good. at_least: nothing was bad above. limited: what
     stopped the search above is the generator, so that the system may be better."""
-    lower, upper = bounds(trials, goal)
-    limited = upper is not None and unjudged(trials, goal, upper)
-    return {"goal": goal.name, "rate": lower, "bad": upper, "at_least": lower is not None and upper is None,
-            "limited": limited, "trials": len(trials)}
+    b = Bounds(trials, goal)
+    return {"goal": goal.name, "rate": b.lower, "bad": b.upper, "at_least": b.lower is not None and b.upper is None,
+            "limited": b.limited or bool(b.open), "trials": len(trials)}
 
 
 def next_rate(trials, goals, precision, lowest, highest):
     """The rate of the next trial, or None: every goal's interval is narrow enough. lowest and highest
     limit what is asked for."""
     for goal in goals:
-        lower, upper = bounds(trials, goal)
-        if upper is None:
-            rate = lowest if lower is None else min(lower * GROWTH, highest)
-            if lower is None or rate > lower:
+        b = Bounds(trials, goal)
+        if b.lower is not None and b.upper is not None and b.upper - b.lower <= precision * b.upper:
+            continue
+        if b.open:
+            return b.open[len(b.open) // 2]
+        if b.upper is None:
+            rate = lowest if b.lower is None else min(b.lower * GROWTH, highest)
+            if b.lower is None or rate > b.lower:
                 return rate
-            continue
-        if lower is None:
-            if upper > lowest and not unjudged(trials, goal, upper):
-                return max(lowest, round(upper / GROWTH))
-            continue
-        if upper - lower > precision * upper:
-            rate = round((lower * upper) ** 0.5)
-            if lower < rate < upper:
+        elif b.lower is None:
+            if b.upper > lowest and not b.limited:
+                return max(lowest, round(b.upper / GROWTH))
+        else:
+            rate = round((b.lower * b.upper) ** 0.5)
+            if b.lower < rate < b.upper:
                 return rate
     return None
 

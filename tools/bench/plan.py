@@ -18,10 +18,11 @@ class Point:
         self.kind, self.client, self.workload = kind, client, workload
         self.rate, self.closed, self.value = rate, closed, value
 
-    def key(self):
+    def key(self, attempt=1):
         parts = [self.workload["name"], self.kind, self.client]
         parts += [f"{self.rate:g}" if self.rate else "", self.closed["name"] if self.closed else ""]
-        return "/".join(parts + [f"{self.value:g}" if self.value is not None else ""])
+        parts += [f"{self.value:g}" if self.value is not None else ""]
+        return "/".join(parts + ([f"attempt {attempt}"] if attempt > 1 else []))
 
     def options(self):
         o = dict(self.workload["options"])
@@ -50,6 +51,11 @@ class Job:
         setting = ",".join(f"{k}={v:g}" for k, v in sorted(self.setting.items()))
         kind = "counting" if self.counting else str(self.repeat)
         return f"{kind}/{self.program['name']}/{setting}/{self.system['name']}"
+
+
+def counted(workload):
+    """The closed loops for which instructions are counted."""
+    return workload["closed"] or [{"name": "c1", "options": {"connections": 1}}]
 
 
 def points_of(spec, workload):
@@ -107,7 +113,7 @@ def jobs(spec, seed):
     if spec["instructions"]["requests"]:
         for program in spec["programs"]:
             counts = [Point(COUNT, "load", w, closed=c) for w in spec["workloads"] if program["name"] in w["programs"]
-                      for c in w["closed"] or [{"name": "c1", "options": {"connections": 1}}]]
+                      for c in counted(w)]
             block(0, program, {}, counts, [], counting=True, native=False)
     return out
 

@@ -17,7 +17,7 @@ from common import BenchError, say
 EXIT_DIFFERS = 1
 TOLERANCE = 1e-9  # of floating point on another machine
 SUMMARY, POINTS, TABLE = "summary.json", "points.csv", "table.txt"
-COLUMNS = ("program", "workload", "system", "repeat", "boot", "kind", "client", "rate", "closed", "value_size", "setting")
+COLUMNS = ("program", "workload", "system", "repeat", "boot", "attempt", "kind", "client", "rate", "closed", "value_size", "setting")
 
 
 def points_csv(records):

@@ -19,11 +19,17 @@ from files import Files
 from progress import Progress, duration
 from store import StoreError
 
+ATTEMPTS = 3  # at a point where the generator was late: the machine's doing, and it may do better
 FAILURES_MAX = 2  # boots in a row of one system and setting that fail before the rest is left out
 
 
 class Dead(Exception):
     """The system under test ended; the record of it is written."""
+
+
+def was_late(record):
+    """Was that all that is wrong with it?"""
+    return record["invalid"] and all(clients.LATE in why for why in record["invalid"])
 
 
 class Sweep:
@@ -32,7 +38,7 @@ class Sweep:
         self.files = Files(spec, work)
         self.jobs = plan.jobs(spec, seed)
         self.images = {}
-        self.done = {r["key"] for r in store.records if "key" in r}
+        self.known = {r["key"]: r for r in store.records if "key" in r}
         self.over = {r["job"] for r in store.records if r["record"] in ("done", "failure", "skipped")}
         self.boots = sum(r["record"] == "boot" for r in store.records)
         self.proven = {}  # by workload, the rate that the generator kept up with in its self-check
@@ -135,8 +141,11 @@ class Sweep:
     def points(self, job, boot, title):
         filled = set()
         for point in job.points:
-            if f"{job.key()}/{point.key()}" not in self.done:
-                self.point(job, boot, title, point, filled)
+            for attempt in range(1, ATTEMPTS + 1):
+                record = self.known.get(f"{job.key()}/{point.key(attempt)}") or \
+                    self.point(job, boot, title, point, filled, attempt)
+                if not was_late(record):
+                    break
         for workload in job.searches:
             self.search(job, boot, title, workload, filled)
 
@@ -147,19 +156,21 @@ class Sweep:
                  r["client"] == "load" and r["workload"] == workload["name"] and r["kind"] in (plan.RATE, plan.KNEE)]
         trials = [t for t in map(knee.trial_of, known) if t]
         searched = sum(r["kind"] == plan.KNEE for r in known)
+        tries = {}
         rates = spec["rates"] if workload["rates"] is None else workload["rates"]
 
         def measure(rate):
             point = plan.Point(plan.KNEE, "load", workload, rate=rate)
-            return knee.trial_of(self.point(job, boot, title, point, filled)) or \
+            tries[rate] = tries.get(rate, sum(r["kind"] == plan.KNEE and r["rate"] == rate for r in known)) + 1
+            return knee.trial_of(self.point(job, boot, title, point, filled, tries[rate])) or \
                 {"rate": rate, "loss": 1.0, "p99": None, "valid": True}
 
         knee.run(measure, trials, knee.goals_of(spec), spec["knee"]["precision"], max(1, rates[0] / 8),
                  max(rates[-1], self.proven.get(workload["name"], 0)), spec["knee"]["trials"] - searched)
 
-    def point(self, job, boot, title, point, filled):
+    def point(self, job, boot, title, point, filled, attempt):
         """Measures it; returns its record. Raises Dead when the system ended under it."""
-        spec, key = self.spec, f"{job.key()}/{point.key()}"
+        spec, key = self.spec, f"{job.key()}/{point.key(attempt)}"
         seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], 0.5)) if point.kind == plan.KNEE else \
             (spec["seconds"], spec["warmup"])
         fill_key = (point.workload["name"], point.value)
@@ -167,7 +178,7 @@ class Sweep:
         task = clients.Task(point.workload, options, point.rate, seconds, warmup, net.GUEST, spec["cpus"]["generator"],
                             self.seed + len(self.store.records), self.files, fill_key not in filled)
         self.progress.show(title, point.describe())
-        record = {"record": "point", "key": key, "job": job.key(), "boot": self.boots, **self.where(job),
+        record = {"record": "point", "key": key, "job": job.key(), "attempt": attempt, "boot": self.boots, **self.where(job),
                   "workload": point.workload["name"], "kind": point.kind, "client": point.client, "rate": point.rate,
                   "closed": point.closed["name"] if point.closed else None, "value_size": point.value,
                   "time": time.time(), "load_average": environ.load_average()}
@@ -188,7 +199,7 @@ class Sweep:
             record["valid"] = False
             record["invalid"].append("the system ended during this point")
         self.store.add(record)
-        self.done.add(key)
+        self.known[key] = record
         if not alive:
             e = boot.fail(f"died during {point.describe()}")
             self.failure(job, title, str(e), e.tail, False)

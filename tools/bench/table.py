@@ -160,12 +160,12 @@ def invalid(summary):
     label, rows = labels(summary), []
     for case in summary["cases"]:
         for g in case["rates"] + case["closed"] + case["sweeps"]:
-            if g["invalid"]:
+            if g["invalid_points"]:
                 what = f"{g['rate']:g}/s" if g.get("rate") else g["closed"]
                 rows.append([case["program"], case["workload"], label[g["system"]], g.get("client", "load"), what,
-                             f"{g['invalid']} of {g['boots']}", "; ".join(g["reasons"])])
-    return Rows("Invalid points", ["program", "workload", "system", "client", "point", "boots", "why"], rows,
-                "Shown, never dropped; medians are of the valid boots where there are any.")
+                             f"{g['invalid_points']} of {g['points']}", "; ".join(g["reasons"])])
+    return Rows("Invalid points", ["program", "workload", "system", "client", "point", "invalid", "why"], rows,
+                "Shown, never dropped. Where the generator was late the point was measured again; medians are of valid boots where there are any.")
 
 
 def selfcheck(summary):
