@@ -1,5 +1,6 @@
-"""Guests for measurements: a private network, the machine's command line as `wherry run` makes it,
-start, counters, end. Used by bench/run and bench/measures.py. Every wait has a limit."""
+"""Guests for measurements: the machine's command line as `wherry run` makes it, start, counters, end, on
+the private network of `wherry bench` (tools/bench/net.py). Used by bench/run and bench/measures.py. Every
+wait has a limit."""
 
 import mmap
 import os
@@ -8,50 +9,15 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
-HOST = "10.77.0.1"
-GUEST = "10.77.0.2"
-# `wherry run` makes the guest's address the last four bytes of its MAC (tools/netspec.c).
-GUEST_MAC = "02:57:0a:4d:00:02"
-TAP = "tap0"
-# String instructions are counted apart, and none is preferred because "fast" (docs/performance.md).
-CPU = "max,-erms,-fsrm"
-INSIDE = "WHERRY_BENCH_NETNS"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools", "bench"))
+from common import BenchError, sh  # noqa: E402
+from net import BITS, GUEST, HOST, TAP  # noqa: E402
+from systems import CPU  # noqa: E402
+
 ICOUNT = struct.Struct("<9Q")  # sim/icount.h: struct icount_file without its padding
-
-
-class BenchError(Exception):
-    """Something a person should read in one line."""
-
-
-def sh(*argv, **kw):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=60, **kw)
-    if r.returncode != 0:
-        raise BenchError(f"{shlex.join(argv)}: {r.stderr.strip() or r.returncode}")
-    return r.stdout
-
-
-def enter_network_namespace(argv):
-    """Runs this program again where it may make a tap, and where it vanishes with us."""
-    if os.environ.get(INSIDE):
-        return
-    how = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-    if subprocess.run(how + ["true"], capture_output=True).returncode != 0:
-        raise BenchError("cannot make a network namespace (unshare --net): run as root")
-    os.environ[INSIDE] = "1"
-    os.execvp(how[0], how + argv)
-
-
-def make_network():
-    sh("ip", "link", "set", "lo", "up")
-    sh("ip", "tuntap", "add", TAP, "mode", "tap")
-    with open(f"/proc/sys/net/ipv6/conf/{TAP}/disable_ipv6", "w") as f:
-        f.write("1")
-    sh("ip", "addr", "add", f"{HOST}/24", "dev", TAP)
-    sh("ip", "link", "set", TAP, "up")
-    # Without it, ARP retries round boot times up to whole seconds.
-    sh("ip", "neigh", "replace", GUEST, "lladdr", GUEST_MAC, "dev", TAP, "nud", "permanent")
 
 
 class System:
@@ -80,7 +46,7 @@ class Image:
         command = system.wherry_run() + [
             "--dry-run", "--initrd-out", self.initrd, "--accel", "tcg", "--cpu", CPU,
             "--machine", system.machine, "-m", f"{memory}M",
-            "--net", f"tap:{TAP},ip={GUEST}/24,gw={HOST}"]
+            "--net", f"tap:{TAP},ip={GUEST}/{BITS},gw={HOST}"]
         if append:
             command += ["--append", append]
         for v in volumes:
@@ -169,7 +135,6 @@ class Guest:
 
     def save_counts(self, path):
         sh(os.path.join(self.image.system.build, "bench", "icount"), "save", self.counts_path, path)
-
 
     def stop(self):
         if self.alive():

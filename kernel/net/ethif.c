@@ -12,6 +12,8 @@
  */
 #include "net/ethif.h"
 
+#include "net/csum.h"
+
 #include "mm/slab.h"
 #include "net/inet.h"
 #include "net/ip4_fast.h"
@@ -236,6 +238,37 @@ static bool has_headroom(const struct pbuf *p)
                (ptrdiff_t)(sizeof(struct pbuf_custom) + NETDEV_HEADROOM);
 }
 
+static __attribute__((noinline)) int tx_again(struct ethif *e, const struct netdev_tx *t)
+{
+    /* The device may be behind only because nobody told it. */
+    e->dev->ops->kick(e->dev, 0);
+    e->dev->ops->tx_reclaim(e->dev, 0);
+    return e->dev->ops->tx(e->dev, 0, t);
+}
+
+/* Gives t, which is p, to the device, with a reference to p. */
+static __always_inline err_t hand_over(struct ethif *e, struct pbuf *p, const struct netdev_tx *t)
+{
+    int r;
+
+    p->flags |= PBUF_FLAG_TX_BUSY;
+    r = e->dev->ops->tx(e->dev, 0, t);
+    if (unlikely(r == -ENOSPC))
+        r = tx_again(e, t);
+    if (unlikely(r < 0)) {
+        net_stats.tx_refused++;
+        p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
+        pbuf_free(p);
+        return ERR_MEM;
+    }
+    if (unlikely(net_tx_pending != e->dev)) {
+        if (net_tx_pending != NULL)
+            net_tx_kick(net_tx_pending);
+        net_tx_pending = e->dev;
+    }
+    return ERR_OK;
+}
+
 static err_t transmit(struct ethif *e, struct pbuf *p, struct netdev_frag *frags, unsigned n)
 {
     struct netdev_tx t;
@@ -257,26 +290,7 @@ static err_t transmit(struct ethif *e, struct pbuf *p, struct netdev_frag *frags
         }
     }
     p->ref++;
-    p->flags |= PBUF_FLAG_TX_BUSY;
-    int r = e->dev->ops->tx(e->dev, 0, &t);
-    if (unlikely(r == -ENOSPC)) {
-        /* The device may be behind only because nobody told it. */
-        e->dev->ops->kick(e->dev, 0);
-        e->dev->ops->tx_reclaim(e->dev, 0);
-        r = e->dev->ops->tx(e->dev, 0, &t);
-    }
-    if (unlikely(r < 0)) {
-        net_stats.tx_refused++;
-        p->flags &= (u8_t)~PBUF_FLAG_TX_BUSY;
-        pbuf_free(p);
-        return ERR_MEM;
-    }
-    if (unlikely(net_tx_pending != e->dev)) {
-        if (net_tx_pending != NULL)
-            net_tx_kick(net_tx_pending);
-        net_tx_pending = e->dev;
-    }
-    return ERR_OK;
+    return hand_over(e, p, &t);
 }
 
 /* Far more pieces than TCP makes: a chain of many small ones. Copied once. */
@@ -316,10 +330,11 @@ static err_t linkoutput(struct netif *netif, struct pbuf *p)
 
 /*
  * Asking ARP for each packet costs more than the packet's IP header. Here the Ethernet header of
- * the last packet to an address is kept, as long as the ARP table does not change and for at most a
- * tick of it (a second), so that ARP sees that the entry is in use and renews it in time.
+ * the last packet to a neighbour (a gateway serves all who are behind it) is kept, as long as the
+ * ARP table does not change and for at most a tick of it (a second), so that ARP sees that the
+ * entry is in use and renews it in time.
  */
-#define HOPS 16u
+#define HOPS 64u
 
 struct hop {
     u32_t ip, generation;
@@ -327,36 +342,40 @@ struct hop {
     u8_t header[ETH_HLEN];
 };
 static struct hop hops[HOPS];
-static u16_t ip_id; /* of packets that ethif_output_tcp4() builds */
+static u16_t ip_id; /* of packets that put_headers() builds */
 
 #define TCP_CSUM_OFF 16 /* of the checksum in a TCP header */
+#define UDP_CSUM_OFF 6
 
-/* A sum of 32-bit words, folded to 16 bits (RFC 1071 §2). */
-static __always_inline u16_t sum_fold(uint64_t s)
+/* Whom a packet is handed to, as etharp_output() has it. Multicasts and broadcasts, which are no
+ * neighbours, are never remembered. */
+static __always_inline u32_t neighbour(const struct netif *netif, u32_t dst)
 {
-    s = (s >> 32) + (s & 0xffffffff);
-    s = (s >> 16) + (s & 0xffff);
-    s = (s >> 16) + (s & 0xffff);
-    return (u16_t)((s >> 16) + s);
+    bool local = ((dst ^ netif_ip4_addr(netif)->addr) & netif_ip4_netmask(netif)->addr) == 0 ||
+                 (u16_t)dst == PP_HTONS(0xa9fe); /* RFC 3927 */
+
+    return local || (u8_t)dst >= 0xe0 ? dst : netif_ip4_gw(netif)->addr;
 }
 
-static __always_inline void put16(u8_t *at, u16_t v)
+static __always_inline struct hop *hop_of(u32_t ip)
 {
-    __builtin_memcpy(at, &v, sizeof(v));
+    return &hops[(ip ^ ip >> 24) % HOPS];
 }
 
-static void remember_hop(struct hop *h, struct netif *netif, const ip4_addr_t *ip)
+static __always_inline bool hop_good(const struct hop *h, u32_t ip, const struct netif *netif)
 {
-    const ip4_addr_t *next = ip, *found;
+    return likely(h->ip == ip && h->generation == etharp_generation && h->netif == netif);
+}
+
+static void remember_hop(struct hop *h, struct netif *netif, const ip4_addr_t *next)
+{
+    const ip4_addr_t *found;
     struct eth_addr *mac;
-    if (ip4_addr_ismulticast(ip) || ip4_addr_isbroadcast(ip, netif))
+
+    if (ip4_addr_ismulticast(next) || ip4_addr_isbroadcast(next, netif) ||
+        etharp_find_addr(netif, next, &mac, &found) < 0)
         return;
-    if (!ip4_addr_netcmp(ip, netif_ip4_addr(netif), netif_ip4_netmask(netif)) &&
-        !ip4_addr_islinklocal(ip))
-        next = netif_ip4_gw(netif);
-    if (etharp_find_addr(netif, next, &mac, &found) < 0)
-        return;
-    h->ip = ip->addr;
+    h->ip = next->addr;
     h->generation = etharp_generation;
     h->netif = netif;
     memcpy(h->header, mac->addr, ETH_ALEN);
@@ -367,69 +386,96 @@ static void remember_hop(struct hop *h, struct netif *netif, const ip4_addr_t *i
 
 static err_t output_ip4(struct netif *netif, struct pbuf *p, const ip4_addr_t *ip)
 {
-    u32_t addr = ip->addr;
-    struct hop *h = &hops[(addr ^ addr >> 24) % HOPS];
-    if (likely(h->ip == addr && h->generation == etharp_generation && h->netif == netif &&
-               pbuf_push(p, ETH_HLEN) == 0)) {
+    ip4_addr_t next = {.addr = neighbour(netif, ip->addr)};
+    struct hop *h = hop_of(next.addr);
+
+    if (likely(hop_good(h, next.addr, netif) && pbuf_push(p, ETH_HLEN) == 0)) {
         __builtin_memcpy(p->payload, h->header, ETH_HLEN);
         return linkoutput(netif, p);
     }
     err_t r = etharp_output(netif, p, ip);
-    remember_hop(h, netif, ip);
+    remember_hop(h, netif, &next);
     return r;
 }
 
-bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation)
+/* ---- Out without lwIP's IP output ---- */
+
+static __always_inline void put16(u8_t *at, u16_t v)
 {
-    const struct hop *h = &hops[(ip ^ ip >> 24) % HOPS];
-    if (h->ip != ip || h->generation != etharp_generation || h->netif != netif)
-        return false;
-    memcpy(header, h->header, ETH_HLEN);
-    *generation = h->generation;
-    return true;
+    __builtin_memcpy(at, &v, sizeof(v));
 }
 
-bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_tcp4 *t, err_t *r)
+/* The address of the neighbour that leads to dst, where a packet may be built here; else NULL. */
+static __always_inline const struct hop *way_out(const struct netif *netif, u32_t dst)
 {
-    const struct hop *h = &hops[(t->dst ^ t->dst >> 24) % HOPS];
-    u16_t tcp_len = p->tot_len, ip_len = (u16_t)(tcp_len + IP_HLEN);
-    u8_t *at;
-    u32_t w[5];
-    uint64_t s;
+    u32_t next = neighbour(netif, dst);
+    const struct hop *h = hop_of(next);
 
-    if (unlikely(h->ip != t->dst || h->generation != etharp_generation || h->netif != netif ||
-                 (ip_len > netif->mtu && p->gso_size == 0) || !netif_is_up(netif) ||
-                 !(netif->offload & NETIF_OFFLOAD_TX_CSUM) ||
-                 pbuf_push(p, ETH_HLEN + IP_HLEN) != 0))
-        return false;
-    at = p->payload;
-    s = (uint64_t)t->src + t->dst + PP_HTONS(IP_PROTO_TCP) + lwip_htons(tcp_len);
-    put16(at + ETH_HLEN + IP_HLEN + TCP_CSUM_OFF, sum_fold(s)); /* the device adds the rest */
-    w[0] = 0x45u | (u32_t)t->tos << 8 | (u32_t)lwip_htons(ip_len) << 16;
-    w[1] = ip_id++ | (u32_t)PP_HTONS(IP_DF) << 16; /* RFC 1191; RFC 6864 §4.1: any id will do */
-    w[2] = t->ttl | (u32_t)IP_PROTO_TCP << 8;
+    return likely(hop_good(h, next, netif) && netif_is_up(netif) &&
+                  netif->offload & NETIF_OFFLOAD_TX_CSUM)
+               ? h
+               : NULL;
+}
+
+/* The Ethernet and the IP header at at, and the part of the TCP or UDP checksum that the device
+ * completes. fragment: flags and offset. Any identification will do (RFC 6864 §4.1). */
+static __always_inline void put_headers(u8_t *at, const struct hop *h, const struct ethif_ip4 *t,
+                                        u8_t proto, u16_t l4_len, u8_t csum_off, u16_t fragment)
+{
+    uint64_t s = (uint64_t)t->src + t->dst;
+    u32_t w[5];
+
+    put16(at + ETH_HLEN + IP_HLEN + csum_off,
+          csum_fold(s + lwip_htons(proto) + lwip_htons(l4_len)));
+    w[0] = 0x45u | (u32_t)t->tos << 8 | (u32_t)lwip_htons((u16_t)(l4_len + IP_HLEN)) << 16;
+    w[1] = ip_id++ | (u32_t)lwip_htons(fragment) << 16;
+    w[2] = t->ttl | (u32_t)proto << 8;
     w[3] = t->src;
     w[4] = t->dst;
-    s = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
-    w[2] |= (u32_t)(u16_t)~sum_fold(s) << 16;
+    w[2] |= (u32_t)(u16_t)~csum_fold(s + w[0] + w[1] + w[2]) << 16;
     __builtin_memcpy(at, h->header, ETH_HLEN);
     __builtin_memcpy(at + ETH_HLEN, w, sizeof(w));
-    p->l4_len = tcp_len;
+}
+
+bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_ip4 *t, err_t *r)
+{
+    const struct hop *h = way_out(netif, t->dst);
+    u16_t len = p->tot_len;
+
+    if (unlikely(!h || (len + IP_HLEN > netif->mtu && p->gso_size == 0) ||
+                 pbuf_push(p, ETH_HLEN + IP_HLEN) != 0))
+        return false;
+    put_headers(p->payload, h, t, IP_PROTO_TCP, len, TCP_CSUM_OFF, IP_DF); /* RFC 1191 */
+    p->l4_len = len;
     p->csum_off = TCP_CSUM_OFF;
     IP_STATS_INC(ip.xmit);
     *r = send_frame((struct ethif *)netif, p);
     return true;
 }
 
-err_t ethif_transmit(struct netif *netif, struct pbuf *p)
+err_t ethif_output_udp4(struct netif *netif, struct netbuf *b, const struct ethif_ip4 *t)
 {
-    struct netdev_frag f = {.data = p->payload, .len = p->len};
-    err_t r = transmit((struct ethif *)netif, p, &f, 1);
-    if (likely(p->ref > 1))
-        p->ref--; /* the device has the other */
-    else
-        pbuf_free(p);
-    return r;
+    const struct hop *h = way_out(netif, t->dst);
+    struct netdev_frag f;
+    struct netdev_tx tx = {.frags = &f,
+                           .nfrags = 1,
+                           .headroom = true,
+                           .csum_start = ETH_HLEN + IP_HLEN,
+                           .csum_off = UDP_CSUM_OFF};
+    u16_t len = b->len;
+    struct pbuf *p;
+    u8_t *at;
+
+    if (unlikely(!h || len + IP_HLEN > netif->mtu))
+        return ERR_RTE;
+    b->data -= ETH_HLEN + IP_HLEN;
+    b->len += ETH_HLEN + IP_HLEN;
+    at = (u8_t *)b + b->data;
+    f = (struct netdev_frag){.data = at, .len = b->len};
+    put_headers(at, h, t, IP_PROTO_UDP, len, UDP_CSUM_OFF, 0);
+    tx.cookie = p = ethif_pbuf(b);
+    IP_STATS_INC(ip.xmit);
+    return hand_over((struct ethif *)netif, p, &tx);
 }
 
 static void link_changed(struct netdev *d)

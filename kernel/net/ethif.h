@@ -7,6 +7,8 @@
 
 #include "net/netbuf.h"
 
+#include <linux/if_ether.h>
+
 #include "lwip/err.h"
 #include "lwip/netif.h"
 #include "lwip/pbuf.h"
@@ -19,23 +21,22 @@ int ethif_attach(struct netdev *d);
 struct pbuf *ethif_pbuf(struct netbuf *b);
 /* Is p a netbuf's pbuf? */
 bool ethif_is_netbuf(const struct pbuf *p);
-/* Queues a whole frame of one piece with room for the device's header in front (p->l4_len etc. say
- * what the device does with checksums); takes over p in any case. ERR_MEM: the device is full. */
-err_t ethif_transmit(struct netif *netif, struct pbuf *p);
-/* The Ethernet header for an IPv4 address, if a packet went there recently; it holds as long as
- * etharp_generation is *generation. */
-bool ethif_next_hop(struct netif *netif, u32_t ip, u8_t *header, u32_t *generation);
 /*
  * TCP over IPv4 without lwIP's IP output: puts the IP and the Ethernet header in front of a segment
  * (payload at its TCP header, all but the checksum filled in), has the device make the checksum,
- * and queues it; p stays the caller's. False: the next hop is not known, or the packet not of the
- * kind; untouched. *r is as of netif->linkoutput().
+ * and queues it; p stays the caller's. False: the next hop's address is not known, or the packet
+ * not of the kind; untouched. *r is as of netif->linkoutput().
  */
-struct ethif_tcp4 {
+struct ethif_ip4 {
     u32_t src, dst; /* network order */
     u8_t tos, ttl;
 };
-bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_tcp4 *t, err_t *r);
+bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_ip4 *t, err_t *r);
+/* The same for UDP: b is a datagram in one block from its UDP header on, with NETDEV_HEADROOM and
+ * ETHIF_IP4_ROOM before it, and is taken over. ERR_RTE: it is not, for the above reasons; else as
+ * netif->linkoutput(). */
+#define ETHIF_IP4_ROOM (ETH_HLEN + 20u)
+err_t ethif_output_udp4(struct netif *netif, struct netbuf *b, const struct ethif_ip4 *t);
 /* Tells lwIP what to check of the packet that it gets next: each says for itself whether its TCP or
  * UDP checksum is known to be good. */
 static inline void ethif_checks(struct netif *netif, bool csum_ok)

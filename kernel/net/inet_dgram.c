@@ -171,7 +171,8 @@ static void add_control(struct dgram_sock *d, struct netbuf *b, struct sock_msg 
     ip_addr_t src, dst;
     packet_addresses(b, &src, &dst);
 
-    socket_put_timestamp(&d->in.sock, m, clock_real_ns());
+    if (d->in.sock.timestamp != SOCKTS_NONE)
+        socket_put_timestamp(&d->in.sock, m, clock_real_ns());
     if (!v6) {
         if (o->recv_pktinfo) {
             struct in_pktinfo i = {.ipi_ifindex = index};

@@ -106,15 +106,13 @@ static int transmit(struct dgram_sock *d, struct sock_msg *m, struct pbuf *p,
     }
 }
 
-ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
+/* By a route, and lwIP. */
+static __attribute__((noinline)) ssize_t send_routed(struct dgram_sock *d, struct sock_msg *m)
 {
     struct dgram_dest to;
     size_t len = m->it->count;
-    ssize_t sent = udp_flow_send(d, m);
     int r;
 
-    if (likely(sent != UDP_FLOW_MISS))
-        return sent;
     if (unlikely(d->corked != NULL)) { /* the address was given with the first piece */
         struct sock_msg first = *m;
         first.addr = d->cork_addr.len != 0 ? &d->cork_addr : NULL;
@@ -163,4 +161,11 @@ ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
         udp_flow_learn(d, m, &to);
     pbuf_free(p);
     return r < 0 ? r : (ssize_t)len;
+}
+
+ssize_t udp_sock_send(struct dgram_sock *d, struct sock_msg *m)
+{
+    ssize_t sent = udp_flow_send(d, m);
+
+    return likely(sent != UDP_FLOW_MISS) ? sent : send_routed(d, m);
 }

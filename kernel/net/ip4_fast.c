@@ -5,6 +5,7 @@
  */
 #include "net/ip4_fast.h"
 
+#include "net/csum.h"
 #include "net/ethif.h"
 #include "net/inet_dgram.h"
 #include "net/tcp_predict.h"
@@ -25,11 +26,7 @@
 /* The header's checksum is right if all its 16-bit words add up to 0xffff (RFC 1071 §1). */
 static __always_inline bool header_sum_good(const u32_t w[5])
 {
-    uint64_t s = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
-
-    s = (s >> 32) + (s & 0xffffffff);
-    s = (s >> 16) + (s & 0xffff); /* at most 0x20000 now */
-    return s == 0xffff || s == 0x1fffe;
+    return csum_fold((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff;
 }
 
 /* A sender's address that no single host can have (this network, multicast, the future's, limited
@@ -43,14 +40,18 @@ static __always_inline bool source_is_odd(u32_t src, const struct netif *netif)
            (src | ip4_addr_get_u32(netif_ip4_netmask(netif))) == ~0u;
 }
 
-/* The one socket that can be meant, and that takes anything that comes to its port. */
-static __always_inline struct udp_pcb *only_receiver(u16_t port, u32_t dst)
+/* The one socket that can be meant, and that takes what comes to its port from there. */
+static __always_inline struct udp_pcb *only_receiver(u16_t port, u32_t dst, u16_t src_port,
+                                                     u32_t src)
 {
     struct udp_pcb *u = udp_bucket(port);
 
     if (unlikely(u == NULL || u->hnext != NULL || u->local_port != port ||
-                 u->netif_idx != NETIF_NO_INDEX || u->flags & UDP_FLAGS_CONNECTED ||
-                 u->recv != udp_sock_on_recv))
+                 u->netif_idx != NETIF_NO_INDEX || u->recv != udp_sock_on_recv))
+        return NULL;
+    if (u->flags & UDP_FLAGS_CONNECTED &&
+        (u->remote_port != src_port || !IP_IS_V4_VAL(u->remote_ip) ||
+         ip_2_ip4(&u->remote_ip)->addr != src))
         return NULL;
     if (IP_IS_ANY_TYPE_VAL(u->local_ip))
         return u;
@@ -79,15 +80,19 @@ static __always_inline bool input_udp(struct pbuf *p, struct netif *netif, bool 
                                       const u32_t *ip)
 {
     const struct udp_hdr *u = p->payload;
+    u16_t from;
     struct udp_pcb *pcb;
 
     if (unlikely(p->len < UDP_HLEN || lwip_ntohs(u->len) != p->tot_len ||
-                 !(csum_ok || u->chksum == 0) ||
-                 (pcb = only_receiver(lwip_ntohs(u->dest), ip[4])) == NULL))
+                 !(csum_ok || u->chksum == 0)))
+        return false;
+    from = lwip_ntohs(u->src);
+    pcb = only_receiver(lwip_ntohs(u->dest), ip[4], from, ip[3]);
+    if (unlikely(pcb == NULL))
         return false;
     UDP_STATS_INC(udp.recv);
     step(p, UDP_HLEN);
-    dgram_deliver(pcb->recv_arg, p, lwip_ntohs(u->src), ip, netif);
+    dgram_deliver(pcb->recv_arg, p, from, ip, netif);
     return true;
 }
 

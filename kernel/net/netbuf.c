@@ -12,13 +12,14 @@
 #define MAX_BLOCKS  (64u * 1024)
 
 struct netbuf_stats netbuf_stats;
-uint64_t netbuf_limit = MIN_BLOCKS;
+uint64_t netbuf_limit = MIN_BLOCKS, netbuf_many = MIN_BLOCKS / 4 * 3;
 struct netbuf *netbuf_free_list;
 
 void netbuf_init(void)
 {
     uint64_t share = frame_stats().total * PAGE_SIZE / SHARE / NETBUF_SIZE;
     netbuf_limit = MIN(MAX(share, (uint64_t)MIN_BLOCKS), (uint64_t)MAX_BLOCKS);
+    netbuf_many = netbuf_limit / 4 * 3;
 }
 
 /* Puts new blocks on the free list; its first, or NULL. */

@@ -37,7 +37,7 @@ struct netbuf_stats {
     uint64_t refused; /* allocations over the limit or without memory */
 };
 extern struct netbuf_stats netbuf_stats;
-extern uint64_t netbuf_limit;
+extern uint64_t netbuf_limit, netbuf_many; /* blocks; from when on netbuf_scarce() */
 
 #ifdef WHERRY_HOST_TEST
 /* On the host each block is an allocation of its own, which a sanitizer can watch (tests/fuzz). */
@@ -87,5 +87,5 @@ static inline void netbuf_free_packet(struct netbuf *b)
 /* So many are in use that holders should copy small packets out of them. */
 static __always_inline bool netbuf_scarce(void)
 {
-    return unlikely(netbuf_stats.in_use > netbuf_limit / 4 * 3);
+    return unlikely(netbuf_stats.in_use > netbuf_many);
 }

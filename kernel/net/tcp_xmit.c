@@ -18,7 +18,7 @@
 
 bool net_tcp_xmit(struct pbuf *p, const struct tcp_pcb *pcb, struct netif *netif, err_t *r)
 {
-    struct ethif_tcp4 t = {.tos = pcb->tos, .ttl = pcb->ttl};
+    struct ethif_ip4 t = {.tos = pcb->tos, .ttl = pcb->ttl};
 
     if (!IP_IS_V4_VAL(pcb->remote_ip) || net_is_lo(netif))
         return false;

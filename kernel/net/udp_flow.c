@@ -1,108 +1,95 @@
 /*
- * UDP output without routing, ARP and header building: servers answer the same few clients, so the
- * last destination's headers are kept, as a template with partial checksums. A template holds
- * while the socket's address and options are the same (udp_flow_forget()), the interface is up with
- * the same address, and the ARP table has not changed; the table counts a change every second,
- * so that an entry in use is seen to be in use.
+ * UDP output without routing and lwIP's IP output. What a route decides of a message (interface,
+ * source, TOS, TTL) is kept from the last one that was routed, and holds while the socket's
+ * address and options are the same (udp_flow_forget()) and the interface has the same address;
+ * for other destinations too, as long as they are neighbours' or a gateway's, which ethif.c knows
+ * by having sent there, and no other interface could lead to them.
  *
- * The packet is built in a netbuf: room for the device's header, the 42 bytes of headers, the
- * data, in one piece. Called by inet_udp.c in a thread.
+ * The packet is built in a netbuf: room for the device's header, the headers, the data, in one
+ * piece. Called by inet_udp.c in a thread.
  */
 #include "net/udp_flow.h"
 
 #include "net/ethif.h"
 #include "net/inet_dgram.h"
+#include "net/netdev.h"
 
-#include "lwip/etharp.h"
-#include "lwip/prot/ip4.h"
 #include "lwip/prot/udp.h"
 
-#define DATA_AT   (NETBUF_HEAD + 64u) /* of the block; the headers end here */
-#define IP_AT     ETH_HLEN
-#define UDP_AT    (ETH_HLEN + IP_HLEN)
-#define DATA_MAX  (NETBUF_SIZE - DATA_AT)
-#define CSUM_OFF  6 /* of the UDP checksum in its header */
+#define DATA_AT  (NETBUF_HEAD + 64u) /* of the block; the headers end here */
+#define DATA_MAX (NETBUF_SIZE - DATA_AT)
+_Static_assert(DATA_AT >= NETBUF_HEAD + NETDEV_HEADROOM + ETHIF_IP4_ROOM + UDP_HLEN, "room");
 
-/* Unfragmented packets need no unique identification (RFC 6864 §4.1); ours differ all the same. */
-static u16_t next_id;
+/* Where a message goes, in network order. */
+struct target {
+    u32_t ip;
+    u16_t port;
+};
 
-static __always_inline u16_t fold(u32_t s)
+static __always_inline bool target_of(const struct dgram_sock *d, const struct sock_msg *m,
+                                      struct target *t)
 {
-    s = (s >> 16) + (s & 0xffff);
-    return (u16_t)((s >> 16) + s);
+    if (m->addr) {
+        __builtin_memcpy(&t->port, m->addr->bytes + 2, sizeof(t->port));
+        __builtin_memcpy(&t->ip, m->addr->bytes + 4, sizeof(t->ip));
+        return m->addr->len == 16 && m->addr->family == AF_INET && t->port != 0;
+    }
+    t->port = lwip_htons(d->remote_port);
+    t->ip = ip_2_ip4(&d->remote_ip)->addr;
+    return d->connected && IP_IS_V4_VAL(d->remote_ip) && t->port != 0;
 }
 
-static u32_t sum16(const void *p, size_t n)
+static bool only_way_out(const struct netif *netif)
 {
-    const u8_t *b = p;
-    u32_t s = 0;
+    const struct netif *n;
 
-    for (size_t i = 0; i < n; i += 2)
-        s += (u32_t)b[i] | (u32_t)b[i + 1] << 8;
-    return s;
+    NETIF_FOREACH(n)
+    if (n != netif && !net_is_lo(n))
+        return false;
+    return netif == netif_default;
+}
+
+/* Does the control data, if any, ask only for what is done anyway? Servers that answer from the
+ * address they were asked at say so with each message (IP_PKTINFO). */
+static bool control_agrees(const struct sock_msg *m, u32_t src, const struct netif *netif)
+{
+    const struct cmsghdr *c = m->control;
+    struct in_pktinfo i;
+
+    if (likely(m->control_len == 0))
+        return true;
+    if (m->control_len > CMSG_SPACE(sizeof(i)) || c->cmsg_len != CMSG_LEN(sizeof(i)) ||
+        c->cmsg_level != SOL_IP || c->cmsg_type != IP_PKTINFO)
+        return false;
+    __builtin_memcpy(&i, CMSG_DATA(c), sizeof(i));
+    return (i.ipi_spec_dst.s_addr == 0 || i.ipi_spec_dst.s_addr == src) &&
+           (i.ipi_ifindex == 0 || (unsigned)i.ipi_ifindex == netif_get_index(netif));
 }
 
 void udp_flow_learn(struct dgram_sock *d, const struct sock_msg *m, const struct dgram_dest *to)
 {
     struct udp_flow *f = &d->flow;
-    struct netif *netif = to->netif;
-    u8_t *h = f->headers;
-    struct ip_hdr *ip = (struct ip_hdr *)(h + IP_AT);
-    struct udp_hdr *udp = (struct udp_hdr *)(h + UDP_AT);
-    u32_t src, dst;
+    struct target t;
 
     udp_flow_forget(f);
-    if (!m->addr || m->addr->len != 16 || m->addr->family != AF_INET || m->control_len ||
-        !IP_IS_V4_VAL(to->ip) || !IP_IS_V4_VAL(to->src) || ip_addr_ismulticast(&to->ip) ||
-        net_is_lo(netif) || !(netif->offload & NETIF_OFFLOAD_TX_CSUM))
+    if (!target_of(d, m, &t) || !IP_IS_V4_VAL(to->ip) || !IP_IS_V4_VAL(to->src) ||
+        !control_agrees(m, ip_2_ip4(&to->src)->addr, to->netif) || ip_addr_ismulticast(&to->ip) ||
+        net_is_lo(to->netif) || ip_2_ip4(&to->src)->addr != netif_ip4_addr(to->netif)->addr ||
+        ip_2_ip4(&to->ip)->addr != t.ip)
         return;
-    src = ip_2_ip4(&to->src)->addr;
-    dst = ip_2_ip4(&to->ip)->addr;
-    if (src != netif_ip4_addr(netif)->addr || dst == src ||
-        !ethif_next_hop(netif, dst, h, &f->generation))
-        return;
-    memset(ip, 0, IP_HLEN + UDP_HLEN);
-    IPH_VHL_SET(ip, 4, IP_HLEN / 4);
-    IPH_TOS_SET(ip, to->tos);
-    IPH_TTL_SET(ip, to->ttl);
-    IPH_PROTO_SET(ip, IP_PROTO_UDP);
-    memcpy(&ip->src, &src, sizeof(src));
-    memcpy(&ip->dest, &dst, sizeof(dst));
-    udp->src = lwip_htons(d->in.bind_port);
-    udp->dest = lwip_htons(to->port);
-    f->netif = netif;
-    f->src = src;
-    f->ip_sum = sum16(ip, IP_HLEN);
-    f->pseudo_sum = sum16(&ip->src, 8) + PP_HTONS(IP_PROTO_UDP);
-    memcpy(&f->key, m->addr->bytes, sizeof(f->key));
+    f->dst = t.ip;
+    f->src = ip_2_ip4(&to->src)->addr;
+    f->tos = to->tos;
+    f->ttl = to->ttl;
+    f->any_dst = only_way_out(to->netif);
+    f->netif = to->netif;
 }
 
-static __always_inline bool usable(const struct dgram_sock *d, const struct sock_msg *m, size_t len)
+/* Does what was learnt hold for it? This host, and no host at all (RFC 6890), are elsewhere. */
+static __always_inline bool leads_to(const struct udp_flow *f, u32_t ip)
 {
-    const struct udp_flow *f = &d->flow;
-    uint64_t key;
-
-    if (!m->addr || m->addr->len != 16)
-        return false;
-    __builtin_memcpy(&key, m->addr->bytes, sizeof(key));
-    return key == f->key && key != 0 && f->generation == etharp_generation &&
-           netif_ip4_addr(f->netif)->addr == f->src && netif_is_up(f->netif) &&
-           len + IP_HLEN + UDP_HLEN <= f->netif->mtu;
-}
-
-/* Length, identification and checksums of the packet at h. */
-static __always_inline void finish_headers(const struct udp_flow *f, u8_t *h, size_t len)
-{
-    struct ip_hdr *ip = (struct ip_hdr *)(h + IP_AT);
-    struct udp_hdr *udp = (struct udp_hdr *)(h + UDP_AT);
-    u16_t ip_len = lwip_htons((u16_t)(len + IP_HLEN + UDP_HLEN));
-    u16_t udp_len = lwip_htons((u16_t)(len + UDP_HLEN)), id = next_id++;
-
-    ip->_len = ip_len;
-    ip->_id = id;
-    ip->_chksum = (u16_t)~fold(f->ip_sum + ip_len + id);
-    udp->len = udp_len;
-    udp->chksum = fold(f->pseudo_sum + udp_len); /* the device adds the rest */
+    return likely(f->netif && netif_ip4_addr(f->netif)->addr == f->src) &&
+           (ip == f->dst || (f->any_dst && ip != f->src && (u8_t)ip != 127 && (u8_t)ip != 0));
 }
 
 ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m)
@@ -110,38 +97,43 @@ ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m)
     struct udp_flow *f = &d->flow;
     size_t len = m->it->count;
     u32_t uses = f->uses;
+    struct ethif_ip4 ip;
+    struct udp_hdr *udp;
     struct netbuf *b;
-    struct pbuf *p;
-    u8_t *h;
+    struct target t;
+    err_t r;
 
-    if (unlikely(!usable(d, m, len) || len > DATA_MAX || m->it->nr != 1 || m->it->kernel ||
-                 m->control_len || m->flags & MSG_MORE || d->corked || netbuf_scarce()))
+    if (unlikely(!target_of(d, m, &t) || !leads_to(f, t.ip) || len > DATA_MAX || m->it->nr != 1 ||
+                 m->it->kernel || m->flags & MSG_MORE || d->corked || netbuf_scarce() ||
+                 !control_agrees(m, f->src, f->netif)))
         return UDP_FLOW_MISS;
     b = netbuf_alloc();
     if (unlikely(!b))
         return UDP_FLOW_MISS;
-    b->data = DATA_AT - UDP_FLOW_HEADERS;
-    b->len = (uint16_t)(len + UDP_FLOW_HEADERS);
-    h = (u8_t *)b + DATA_AT - UDP_FLOW_HEADERS;
-    if (len && unlikely(copy_from_iter(m->it, h + UDP_FLOW_HEADERS, len) != (ssize_t)len)) {
+    b->data = DATA_AT - UDP_HLEN;
+    b->len = (uint16_t)(len + UDP_HLEN);
+    udp = (struct udp_hdr *)((u8_t *)b + b->data);
+    if (len && unlikely(copy_from_iter(m->it, (u8_t *)b + DATA_AT, len) != (ssize_t)len)) {
         netbuf_free(b);
         return -EFAULT;
     }
-    /* If the copy slept, the template may have been dropped, or made for another destination. */
-    if (unlikely(f->generation != etharp_generation || f->uses != uses)) {
+    /* If the copy slept, the socket may have changed. */
+    if (unlikely(f->uses != uses)) {
         netbuf_free(b);
         goto rewind;
     }
-    __builtin_memcpy(h, f->headers, UDP_FLOW_HEADERS);
-    finish_headers(f, h, len);
-    p = ethif_pbuf(b);
-    p->l4_len = (u16_t)(len + UDP_HLEN);
-    p->csum_off = CSUM_OFF;
-    if (likely(ethif_transmit(f->netif, p) == ERR_OK)) {
+    udp->src = lwip_htons(d->in.bind_port);
+    udp->dest = t.port;
+    udp->len = lwip_htons((u16_t)(len + UDP_HLEN));
+    ip = (struct ethif_ip4){.src = f->src, .dst = t.ip, .tos = f->tos, .ttl = f->ttl};
+    r = ethif_output_udp4(f->netif, b, &ip);
+    if (likely(r == ERR_OK)) {
         UDP_STATS_INC(udp.xmit);
         return (ssize_t)len;
     }
-rewind: /* the long way knows how to wait */
+    if (r == ERR_RTE)
+        netbuf_free(b);
+rewind: /* the long way knows how to wait, and whom to ask */
     m->it->off -= len;
     m->it->count += len;
     return UDP_FLOW_MISS;

@@ -137,7 +137,7 @@ void netbuf_host_free(struct netbuf *b)
 }
 
 struct netbuf_stats netbuf_stats;
-uint64_t netbuf_limit = 1024;
+uint64_t netbuf_limit = 1024, netbuf_many = 768;
 
 struct frame_stats frame_stats(void)
 {

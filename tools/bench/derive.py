@@ -132,7 +132,7 @@ class Deriver:
                     if c := r["result"]:
                         out.append({**{k: r[k] for k in ("program", "system", "workload", "closed")},
                                     "in_program": c["program"], "in_kernel": c["kernel"], "rep": c["rep"],
-                                    "total": c["program"] + c["kernel"]})
+                                    "total": c["program"] + c["kernel"], "functions": c["functions"]})
         return out
 
     # -- one program with one workload

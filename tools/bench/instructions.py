@@ -5,21 +5,26 @@ Used by sweep.py."""
 
 import mmap
 import os
+import re
 import struct
 import time
 
 import clients
 import net
+from common import build_dir, sh
 
 LAYOUT = struct.Struct("<6Q")  # sim/icount.h: magic, version, insns[2], reps[2]
 IDLE_SECONDS = 1.0
 SETTLE = 0.02  # after the last answer: what the guest still does for it
 REQUESTS_LIMIT = 120
 GOOD_SHARE = 0.995
+FUNCTIONS = 30  # listed at most
+PROFILE_LINE = re.compile(r"^\s*([\d.]+)\s+[\d.]+ %\s+(\S+)\s+(\S+)$", re.M)
 
 
 class Counter:
     def __init__(self, path):
+        self.path, self.reader = path, os.path.join(build_dir(), "bench", "icount")
         with open(path, "rb") as f:
             self.map = mmap.mmap(f.fileno(), LAYOUT.size, prot=mmap.PROT_READ)
 
@@ -27,6 +32,16 @@ class Counter:
         """(below, above the middle of the address space, REP iterations): the program, the kernel."""
         v = LAYOUT.unpack_from(self.map)
         return v[2], v[3], v[4] + v[5]
+
+    def save(self):
+        """A copy of all counts, to tell later what was added."""
+        sh(self.reader, "save", self.path, self.path + ".before")
+
+    def functions(self, elf, requests):
+        """[name, instructions a request] of the kernel's functions since save(), most first."""
+        out = sh(self.reader, "profile", "-b", self.path + ".before", "-n", str(FUNCTIONS * 2), "-d", str(requests), self.path, elf)
+        image = os.path.basename(elf)
+        return [[name, float(n)] for n, where, name in PROFILE_LINE.findall(out) if where == image][:FUNCTIONS]
 
     def close(self):
         self.map.close()
@@ -43,15 +58,19 @@ def span(counter, work):
     return [b - a for a, b in zip(before, counter.read())], time.monotonic() - start
 
 
-def per_request(counter, load, n):
-    """{"program", "kernel", "rep"}: instructions a request. load(n) sends n requests."""
+def per_request(counter, load, n, elf):
+    """{"program", "kernel", "rep"}: instructions a request; "functions", if the kernel's elf is given.
+    load(n) sends n requests."""
     load(n)
     idle, idle_time = span(counter, lambda: time.sleep(IDLE_SECONDS))
     one, one_time = span(counter, lambda: load(n))
+    if elf:
+        counter.save()
     three, three_time = span(counter, lambda: load(3 * n))
     rest = [(c - a - i / idle_time * (three_time - one_time)) / (2 * n) for a, c, i in zip(one, three, idle)]
     return {"program": rest[0], "kernel": rest[1], "rep": rest[2], "requests": 2 * n,
-            "idle_per_second": sum(idle[:2]) / idle_time}
+            "idle_per_second": sum(idle[:2]) / idle_time,
+            "functions": counter.functions(elf, 3 * n) if elf else None}
 
 
 def measure(boot, counter, workload, options, n, seed, files, cpus):
@@ -65,4 +84,4 @@ def measure(boot, counter, workload, options, n, seed, files, cpus):
             raise clients.ClientError(f"{result['good']} of {number} requests were answered well")
         return argv, result
 
-    return per_request(counter, load, n)
+    return per_request(counter, load, n, boot.image.symbols())

@@ -346,4 +346,8 @@ def load(path, full):
         raise BenchError(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}") from None
     s = parse(source, path, full)
     s["path"] = os.path.abspath(path)
+    for system in s["systems"]:
+        for key in ("kernel", "initrd"):
+            if system[key]:
+                system[key] = os.path.join(os.path.dirname(s["path"]), system[key])
     return s

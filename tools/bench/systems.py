@@ -114,6 +114,11 @@ class Image:
     def option(self, name):
         return self.argv[self.argv.index(name) + 1] if name in self.argv else None
 
+    def symbols(self):
+        """The ELF file of a kernel of ours, which names its functions; None if there is none."""
+        elf = f"{self.option('-kernel')}.elf"
+        return elf if self.system["kind"] == "wherry" and os.path.exists(elf) else None
+
     def describe(self):
         """For the record: what exactly is booted."""
         out = {"argv": self.argv, "kind": self.system["kind"]}
@@ -151,7 +156,8 @@ class Boot:
         if setting.get("memory") and not image.native:
             argv[argv.index("-m") + 1] = f"{setting['memory']}M"
         if counts:
-            argv += ["-plugin", f"{os.path.join(build_dir(), 'icount.so')},counts={counts}"]
+            by_function = ",profile=on" if image.symbols() else ""
+            argv += ["-plugin", f"{os.path.join(build_dir(), 'icount.so')},counts={counts}{by_function}"]
         prefix = ["setpriv", "--pdeathsig", "KILL"] + self.net.prefix
         if setting.get("cpu-time"):
             self.share = CpuShare(setting["cpu-time"])

@@ -2,6 +2,8 @@
 
 import published
 
+FUNCTIONS_SHOWN = 12
+
 
 def quantity(v):
     if v is None:
@@ -146,6 +148,16 @@ def instructions(summary):
                 "Counted by a QEMU plugin under TCG; REP iterations are not in the sum.")
 
 
+def functions(summary):
+    """Where a kernel's instructions go: a table a case."""
+    label, out = labels(summary), []
+    for i in summary["instructions"]:
+        if i["functions"]:
+            out.append(Rows(f"{label[i['system']]}'s kernel, {i['program']}, {i['workload']}, {i['closed']}: instructions per request by function",
+                            ["instructions", "function"], [[f"{n:.1f}", name] for name, n in i["functions"][:FUNCTIONS_SHOWN]]))
+    return out
+
+
 def failures(summary):
     label = labels(summary)
     return Rows("Failures", ["program", "system", "repeat", "what"],
@@ -179,7 +191,7 @@ def all_tables(summary):
         out += cases_rates(summary, case)
         out += [cases_knee(summary, case), cases_closed(summary, case)] + cases_sweeps(summary, case)
         out += [cases_ratios(summary, case), cases_published(summary, case), cases_clients(summary, case)]
-    out += [instructions(summary), failures(summary), invalid(summary), selfcheck(summary)]
+    out += [instructions(summary)] + functions(summary) + [failures(summary), invalid(summary), selfcheck(summary)]
     return [t for t in out if t.rows]
 
 

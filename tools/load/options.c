@@ -302,8 +302,8 @@ static const struct arg table[] = {
     {"rate", "R", "open loop: offer R requests a second (default: closed loop)", set_rate},
     {"arrivals", "KIND", "of an open loop: poisson (default) or constant", set_arrivals},
     {"connections", "N",
-     "closed loop: connections (default 50); open loop: at most as many, opened when\n"
-     "needed (default 1024); sockets of datagrams (default 64)",
+     "connections, opened before the start (closed loop: 50); open loop, default: opened\n"
+     "when needed, at most 1024; sockets of datagrams (default 64)",
      set_connections},
     {"pipeline", "N", "requests under way on a connection (default 1; datagrams, open loop: 1024)",
      set_pipeline},
@@ -443,6 +443,7 @@ static void defaults(struct parsed *p)
         o->sizes.size = ycsb ? YCSB_RECORD : SMALL_VALUE;
     if (o->threads == 0)
         o->threads = o->nr_cpus ? o->nr_cpus : 1;
+    o->on_demand = open && !datagram && o->connections == 0;
     if (o->connections == 0)
         o->connections = open && datagram ? DATAGRAM_CONNS : open ? OPEN_CONNS : CLOSED_CONNS;
     if (o->pipeline == 0)

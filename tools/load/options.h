@@ -32,6 +32,7 @@ struct load_options {
     double rate; /* 0: closed loop */
     bool poisson;
     unsigned connections, pipeline, threads;
+    bool on_demand; /* open loop: connections are opened while requests wait */
     double seconds, warmup;
     uint64_t requests; /* 0: until the time is over */
     unsigned timeout_ms;

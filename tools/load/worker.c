@@ -14,7 +14,7 @@
 
 enum {
     NR_EVENTS = 128,
-    START_CONNS = 4, /* open loop: connections a thread opens before the start */
+    START_CONNS = 4, /* opened on demand: connections a thread opens before the start */
     NEVER_S = 365 * 86400,
 };
 
@@ -210,7 +210,7 @@ static void loop(struct session *s)
 /* Before the start: connections are opened, and none of it is in any result. */
 static void prepare(struct session *s)
 {
-    unsigned n = s->run->open && !s->proto->datagram ? START_CONNS : s->nr_conns;
+    unsigned n = s->run->open && s->o->on_demand ? START_CONNS : s->nr_conns;
     uint64_t now = clock_ns(), limit = now + s->timeout;
 
     if (s->per_request)

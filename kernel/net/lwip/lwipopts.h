@@ -42,6 +42,9 @@
 
 /* A TCP segment that was split without a copy is referenced by its other half (tcp_split_seg). */
 #define LWIP_IP_CHECK_PBUF_REF_COUNT_FOR_TX(p)
+/* What waits for a neighbour's address is copied: TCP may repeat a segment meanwhile, and puts
+ * headers into the one that waits. */
+#define PBUF_NEEDS_COPY(p) 1
 
 /* Interfaces */
 #define LWIP_HAVE_LOOPIF             1
