@@ -79,11 +79,12 @@
 #define LWIP_DNS                  1 /* DHCP hands over servers; net/ifconfig.c has the two functions it needs */
 
 /* IPv6 */
-#define LWIP_IPV6                       1
-#define LWIP_IPV6_NUM_ADDRESSES         4
-#define LWIP_IPV6_AUTOCONFIG            1
-#define LWIP_IPV6_DUP_DETECT_ATTEMPTS   1
-#define IPV6_FRAG_COPYHEADER 1 /* with 64-bit pointers a fragment's header has no room for lwIP's notes */
+#define LWIP_IPV6                     1
+#define LWIP_IPV6_NUM_ADDRESSES       4
+#define LWIP_IPV6_AUTOCONFIG          1
+#define LWIP_IPV6_DUP_DETECT_ATTEMPTS 1
+#define IPV6_FRAG_COPYHEADER                                                                       \
+    1 /* with 64-bit pointers a fragment's header has no room for lwIP's notes */
 #define LWIP_IPV6_MLD                   1
 #define LWIP_ND6_NUM_NEIGHBORS          32
 #define LWIP_ND6_NUM_DESTINATIONS       64
