@@ -156,7 +156,7 @@ class Deriver:
             case["sweeps"].append({"by": name, "value": value, "closed": closed, "system": system, **group(rs, self.seed)})
         case["sweeps"].sort(key=lambda s: (s["by"], s["value"], s["closed"], self.systems.index(s["system"])))
         case["ratios"] = self.ratios(case, base)
-        case["clients"] = self.client_agreement(case)
+        case["clients"] = self.client_agreement(base)
         return case
 
     def trials(self, points):
@@ -212,16 +212,22 @@ class Deriver:
                 pair(f"{key} at {rate:g}/s", values_of(rs, key), "lower")
         return out
 
-    @staticmethod
-    def client_agreement(case):
-        """Rates of other clients at saturation beside those of wherry load."""
-        ours = {(c["closed"], c["system"]): c for c in case["closed"] if c["client"] == "load"}
+    def client_agreement(self, points):
+        """Other clients' rates beside those of wherry load in the same boot, where both offered the same."""
+        rates = {}
+        for p in points:
+            if p["kind"] in (plan.CLOSED, plan.RATE) and p["result"]:
+                what = p["closed"] or f"{p['rate']:g}/s offered"
+                boots = rates.setdefault((what, p["system"]), {}).setdefault(p["client"], {})
+                if p["valid"] or p["repeat"] not in boots:
+                    boots[p["repeat"]] = numbers(p)["good"]
         out = []
-        for c in case["closed"]:
-            mine = ours.get((c["closed"], c["system"]))
-            if c["client"] != "load" and mine and mine.get("good") and c.get("good") and mine["good"]["median"]:
-                out.append({"client": c["client"], "closed": c["closed"], "system": c["system"],
-                            "ratio": c["good"]["median"] / mine["good"]["median"]})
+        for (what, system), by_client in rates.items():
+            for client, boots in by_client.items():
+                if client != "load" and "load" in by_client:
+                    r = stats.paired_ratio(boots, by_client["load"], self.seed)
+                    if r:
+                        out.append({"client": client, "load": what, "system": system, **r})
         return out
 
 

@@ -45,7 +45,9 @@ class Histogram:
         """Adds a histogram as it is in a record."""
         if not record["count"]:
             return
-        for i, n in record["buckets"]:
+        i = 0
+        for step, n in zip(record["buckets"][::2], record["buckets"][1::2]):
+            i += step
             self.buckets[i] = self.buckets.get(i, 0) + n
         self.count += record["count"]
         self.sum += record["sum"]
@@ -53,8 +55,12 @@ class Histogram:
         self.max = record["max"] if self.max is None else max(record["max"], self.max)
 
     def record(self):
+        flat, last = [], 0
+        for i in sorted(self.buckets):
+            flat += [i - last, self.buckets[i]]
+            last = i
         return {"unit": "ns", "digits": 3, "count": self.count, "min": self.min or 0, "max": self.max or 0,
-                "sum": self.sum, "buckets": [[i, self.buckets[i]] for i in sorted(self.buckets)]}
+                "sum": self.sum, "buckets": flat}
 
     def quantile(self, q):
         """The smallest value that at least the fraction q of all do not exceed; None without values."""

@@ -136,8 +136,9 @@ def cases_published(summary, case):
 
 def cases_clients(summary, case):
     label = labels(summary)
-    return Rows(f"{case['program']}, {case['workload']}: other clients at saturation", ["client", "load", "system", "rate / wherry load's"],
-                [[c["client"], c["closed"], label[c["system"]], f"{c['ratio']:.3f}"] for c in case["clients"]])
+    return Rows(f"{case['program']}, {case['workload']}: other clients", ["client", "load", "system", "good answers/s / wherry load's (95 %)", "boots"],
+                [[c["client"], c["load"], label[c["system"]], interval(c), str(c["n"])] for c in case["clients"]],
+                "In the same boot, one after the other; geometric means.")
 
 
 def instructions(summary):

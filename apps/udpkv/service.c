@@ -1,0 +1,222 @@
+/* See service.h. */
+#include "service.h"
+
+#include "store.h"
+
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum {
+    ALIGN = 128,
+    QUICK_MIN = KV_HEAD + KV_QUICK_KEY_MIN,
+    QUICK_MAX = KV_HEAD + KV_QUICK_KEY_MAX,
+};
+
+/* What kv_handle() is to do. For the common GET it is the request's length, QUICK_MIN to QUICK_MAX,
+ * which the slot of its key has in `quick`: one comparison tells that both are for the fast path.
+ * (`quick` is 0 or in that range, so none of the others compares equal.) */
+enum { DO_NOTHING = 1, DO_ERROR, DO_GET, DO_SET, DO_DELETE, DO_NOOP };
+_Static_assert((int)DO_NOOP < (int)QUICK_MIN, "verdicts are told from lengths");
+
+struct kv {
+    struct kv_stats stats;
+    struct kv_store store; /* last: slots and units follow it */
+} __attribute__((aligned(128)));
+
+/* ---- begin ---- */
+
+static __attribute__((noinline)) void begin_other(struct kv *kv, struct kv_request *r, size_t len)
+{
+    struct kv_head h;
+    int status = kv_request_check(r->data, len, &h);
+
+    r->home = kv_slots(&kv->store); /* kv_handle() looks at one before it looks at the verdict */
+    if (status == KV_SILENT) {
+        r->verdict = DO_NOTHING;
+        return;
+    }
+    r->op = h.op;
+    r->status = status;
+    r->key_len = h.key_len;
+    r->value_len = h.value_len;
+    r->ttl = h.ttl;
+    if (status != KV_OK) {
+        r->verdict = DO_ERROR;
+        return;
+    }
+    r->verdict = DO_GET + h.op - KV_GET;
+    if (h.op == KV_NOOP)
+        return;
+    r->home = kv_home(&kv->store, kv_hash(&kv->store, r->data + KV_HEAD, h.key_len));
+    kv_prefetch(r->home);
+}
+
+void kv_begin(struct kv *kv, struct kv_request *r, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    struct kv_slot *home;
+
+    r->data = p;
+    /* A right GET with a key of 8 to 16 bytes has just one head, but for its id, at each length. */
+    if (unlikely(len - QUICK_MIN > QUICK_MAX - QUICK_MIN) ||
+        unlikely(kv_load64(p) != ((len << 24) + (KV_VERSION | KV_GET << 8) - (KV_HEAD << 24)))) {
+        begin_other(kv, r, len);
+        return;
+    }
+    home = kv_home(&kv->store, kv_hash_quick(&kv->store, p + KV_HEAD, len - KV_HEAD));
+    kv_prefetch(home);
+    r->home = home;
+    r->verdict = len;
+}
+
+/* ---- handle ---- */
+
+/* A reply without a value. The id is read before the head is written, over it perhaps. */
+static size_t answer(struct kv *kv, const struct kv_request *r, unsigned op, int status, uint8_t *reply,
+                     size_t room)
+{
+    uint64_t id = kv_load64(r->data + 8);
+
+    if (room < KV_HEAD) {
+        kv->stats.unanswered++;
+        return 0;
+    }
+    kv_store64(reply, KV_VERSION | (op | KV_REPLY) << 8 | (unsigned)status << 16);
+    kv_store64(reply + 8, id);
+    return KV_HEAD;
+}
+
+static size_t refuse(struct kv *kv, const struct kv_request *r, uint8_t *reply, size_t room)
+{
+    switch (r->status) {
+    case KV_BAD_VERSION:
+        kv->stats.bad_version++;
+        break;
+    case KV_BAD_OP:
+        kv->stats.bad_op++;
+        break;
+    case KV_TOO_LARGE:
+        kv->stats.too_large++;
+        break;
+    default:
+        kv->stats.malformed++;
+        break;
+    }
+    return answer(kv, r, r->op, r->status, reply, room);
+}
+
+static size_t get(struct kv *kv, const struct kv_request *r, size_t key_len, uint8_t *reply,
+                  size_t room, uint32_t now)
+{
+    struct kv_slot *s = kv_get(&kv->store, r->home, r->data + KV_HEAD, key_len, now);
+    uint64_t id;
+
+    if (!s) {
+        kv->stats.misses++;
+        return answer(kv, r, KV_GET, KV_NOT_FOUND, reply, room);
+    }
+    kv->stats.hits++;
+    if (room < s->len) {
+        kv->stats.unanswered++;
+        return 0;
+    }
+    id = kv_load64(r->data + 8);
+    kv_store64(reply, s->reply);
+    kv_store64(reply + 8, id);
+    kv_value(&kv->store, s, reply + KV_HEAD);
+    return s->len;
+}
+
+static size_t set(struct kv *kv, const struct kv_request *r, uint8_t *reply, size_t room, uint32_t now)
+{
+    const uint8_t *key = r->data + KV_HEAD;
+    int status = kv_set(&kv->store, r->home, key, r->key_len, key + r->key_len, r->value_len, r->ttl, now);
+
+    kv->stats.sets++;
+    kv->stats.no_room += status == KV_NO_ROOM;
+    return answer(kv, r, KV_SET, status, reply, room);
+}
+
+static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_request *r, uint8_t *reply,
+                                                     size_t room, uint32_t now)
+{
+    int status;
+
+    switch (r->verdict) {
+    case DO_NOTHING:
+        kv->stats.ignored++;
+        return 0;
+    case DO_ERROR:
+        return refuse(kv, r, reply, room);
+    case DO_GET:
+        return get(kv, r, r->key_len, reply, room, now);
+    case DO_SET:
+        return set(kv, r, reply, room, now);
+    case DO_DELETE:
+        kv->stats.deletes++;
+        status = kv_delete(&kv->store, r->home, r->data + KV_HEAD, r->key_len, now);
+        return answer(kv, r, KV_DELETE, status, reply, room);
+    case DO_NOOP:
+        kv->stats.noops++;
+        return answer(kv, r, KV_NOOP, KV_OK, reply, room);
+    default: /* a common GET whose item is not at home, large, expired, or not there */
+        return get(kv, r, r->verdict - KV_HEAD, reply, room, now);
+    }
+}
+
+size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now)
+{
+    struct kv_slot *s = r->home;
+    const uint8_t *p = r->data;
+    size_t len = r->verdict;
+    uint8_t *out = reply;
+
+    if (unlikely(s->quick != (uint8_t)len) || unlikely(kv_load64(s->body) != kv_load64(p + KV_HEAD)) ||
+        unlikely(kv_load64(s->body + len - KV_HEAD - 8) != kv_load64(p + len - 8)) ||
+        unlikely(now >= s->expires) || unlikely(room < KV_HEAD + KV_QUICK_VALUE_MAX))
+        return handle_other(kv, r, reply, room, now);
+    s->age = KV_FRESH;
+    kv->stats.hits++;
+    kv_store64(out, s->reply);
+    kv_store64(out + 8, kv_load64(p + 8));
+    /* As much as the longest value of the fast path, whatever this one's length: no loop. */
+    __builtin_memcpy(out + KV_HEAD, s->body + KV_KEY_SPACE, KV_QUICK_VALUE_MAX);
+    return s->len;
+}
+
+/* ---- the whole ---- */
+
+size_t kv_bytes(uint64_t items, size_t value_bytes)
+{
+    size_t n = kv_store_bytes(items, value_bytes);
+
+    return n ? ALIGN + offsetof(struct kv, store) + n : 0;
+}
+
+struct kv *kv_init(void *mem, size_t bytes, size_t value_bytes, uint64_t seed)
+{
+    size_t skip = -(uintptr_t)mem % ALIGN, head = skip + offsetof(struct kv, store);
+    struct kv *kv = (struct kv *)((uint8_t *)mem + skip);
+
+    if (bytes < head || !kv_store_init(&kv->store, bytes - head, value_bytes, seed))
+        return NULL;
+    return kv;
+}
+
+const struct kv_stats *kv_stats(const struct kv *kv)
+{
+    struct kv_stats *s = (struct kv_stats *)&kv->stats; /* in the caller's memory, which is not const */
+
+    s->gets = s->hits + s->misses;
+    s->evicted = kv->store.evicted;
+    s->expired = kv->store.expired;
+    s->items = kv->store.items;
+    s->slots = kv_store_slots(&kv->store);
+    s->units = kv->store.nr_units;
+    s->in_units = kv->store.nr_units - kv->store.free_units;
+    return s;
+}
+
+struct kv_store *kv_store_of(struct kv *kv)
+{
+    return &kv->store;
+}
