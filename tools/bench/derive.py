@@ -85,6 +85,7 @@ class Deriver:
                             for r in self.of("failure")],
                "uncounted": [{k: r[k] for k in ("program", "system", "workload", "closed", "why")}
                              for r in self.of("instructions") if r["why"]],
+               "unsettled": [{k: r[k] for k in ("program", "system", "repeat", "after")} for r in self.of("unsettled")],
                "skipped": [{k: r[k] for k in ("program", "system", "setting", "repeat", "why")} for r in self.of("skipped")],
                "points": len(self.of("point")), "invalid_points": sum(not r["valid"] for r in self.of("point"))}
         for program in spec["programs"]:

@@ -7,7 +7,7 @@ import clients
 
 COUNT_GUESS = 8.0  # seconds for one count of instructions
 BOOT_GUESS = 5.0  # seconds, until a boot was seen
-POINT_PAUSE = 0.5  # for a system to work off what an overload left behind
+POINT_PAUSE = 0.3  # at least, after a point
 CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
 
 
@@ -61,14 +61,14 @@ def counted(workload):
 def points_of(spec, workload):
     wanted = workload["clients"] or spec["clients"]
     out = []
-    for client in wanted:
-        for rate in (spec["rates"] if workload["rates"] is None else workload["rates"]):
-            if clients.can(client, workload, rate):
-                out.append(Point(RATE, client, workload, rate=rate))
     for closed in workload["closed"]:
         for client in wanted:
             if clients.can(client, workload, None):
                 out.append(Point(CLOSED, client, workload, closed=closed))
+    for client in wanted:
+        for rate in (spec["rates"] if workload["rates"] is None else workload["rates"]):
+            if clients.can(client, workload, rate):
+                out.append(Point(RATE, client, workload, rate=rate))
     for sweep in spec["sweeps"]:
         if sweep["by"] == VALUE and concerns(sweep, workload) and workload["proto"] in ("redis", "memcached"):
             out += [Point(VALUE, "load", workload, closed=workload["closed"][0], value=v) for v in sweep["values"]]

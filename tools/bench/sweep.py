@@ -204,7 +204,8 @@ class Sweep:
             e = boot.fail(f"died during {point.describe()}")
             self.failure(job, title, str(e), e.tail, False)
             raise Dead
-        time.sleep(plan.POINT_PAUSE)
+        if not boot.settle(plan.POINT_PAUSE):
+            self.store.add({"record": "unsettled", "job": job.key(), "boot": self.boots, "after": key, **self.where(job)})
         self.progress.step(seconds + warmup + plan.POINT_PAUSE + 0.3)
         return record
 

@@ -22,6 +22,7 @@ from files import GUEST_DIR
 CPU = "max,-erms,-fsrm"
 TAIL_BYTES = 4000
 STOP_LIMIT = 5
+SETTLE_LIMIT, SETTLE_STEP, SETTLED = 5, 0.2, 0.2  # seconds, seconds, share of a CPU
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -203,6 +204,18 @@ class Boot:
 
     def cpu_seconds(self):
         return sum(cpu_time(pid) for pid in family(self.process.pid))
+
+    def settle(self, pause):
+        """Waits, after a point, until the system has worked off what an overload left behind: it is idle, or
+        nearly so. False: it is not, after SETTLE_LIMIT."""
+        time.sleep(pause)
+        end = time.monotonic() + SETTLE_LIMIT
+        while self.alive() and time.monotonic() < end:
+            before = self.cpu_seconds()
+            time.sleep(SETTLE_STEP)
+            if self.cpu_seconds() - before <= SETTLED * SETTLE_STEP:
+                return True
+        return not self.alive()
 
     def stop(self):
         if self.process and self.alive():

@@ -41,9 +41,11 @@ def spread(s, show):
 
 
 def interval(r):
+    def show(v):
+        return f"{v:.2f}" if v >= 0.1 else f"{v:.2g}"
     if r["n"] < 2:
-        return f"{r['ratio']:.2f}"
-    return f"{r['ratio']:.2f} ({r['ci'][0]:.2f} to {r['ci'][1]:.2f})"
+        return show(r["ratio"])
+    return f"{show(r['ratio'])} ({show(r['ci'][0])} to {show(r['ci'][1])})"
 
 
 def mark(g):
@@ -181,6 +183,13 @@ def invalid(summary):
                 "Shown, never dropped. Where the generator was late the point was measured again; medians are of valid boots where there are any.")
 
 
+def unsettled(summary):
+    label = labels(summary)
+    return Rows("Not idle before the next point", ["program", "system", "repeat", "after"],
+                [[u["program"], label[u["system"]], str(u["repeat"]), u["after"].split("/", 4)[-1]] for u in summary["unsettled"]],
+                "What an overload left behind was not worked off after some seconds: what followed may have suffered.")
+
+
 def selfcheck(summary):
     return Rows("Self-check of the generator against a null server", ["workload", "rate/s", "passed", "why not"],
                 [[s["workload"], quantity(s["rate"]), "yes" if s["passed"] else "no", "; ".join(s["why"])] for s in summary["selfcheck"]])
@@ -192,7 +201,7 @@ def all_tables(summary):
         out += cases_rates(summary, case)
         out += [cases_knee(summary, case), cases_closed(summary, case)] + cases_sweeps(summary, case)
         out += [cases_ratios(summary, case), cases_published(summary, case), cases_clients(summary, case)]
-    out += [instructions(summary)] + functions(summary) + [failures(summary), invalid(summary), selfcheck(summary)]
+    out += [instructions(summary)] + functions(summary) + [failures(summary), invalid(summary), unsettled(summary), selfcheck(summary)]
     return [t for t in out if t.rows]
 
 
