@@ -273,6 +273,16 @@ def _():
     assert got["limited"]
 
 
+@test("knee: a server that falls behind fails, before any request times out")
+def _():
+    def record(good, throughput):
+        return {"rate": 1000, "valid": True, "result": {"sent": 2000, "good": good, "seconds": 2.0, "throughput": throughput, "latency": None}}
+    near(knee.trial_of(record(2000, 700))["loss"], 0.3, 1e-9)
+    same(knee.trial_of(record(2000, 990))["loss"], 0.0)
+    same(knee.trial_of(record(2000, 1010))["loss"], 0.0)
+    near(knee.trial_of(record(1000, 700))["loss"], 0.5, 1e-9)
+
+
 @test("knee: the number of trials is limited, and a good rate above a bad one does not count")
 def _():
     goals = knee.goals_of(GOALS)[:1]

@@ -7,6 +7,7 @@ result from the recorded trials), so that both agree."""
 from stats import Histogram
 
 TRIES = 3  # of a rate, as long as none can be judged
+BEHIND = 0.02  # of a trial's requests: what is under way at its end is no sign of overload
 GROWTH = 2  # above the highest rate that was ever good, as long as none was bad
 
 
@@ -16,7 +17,10 @@ def trial_of(record):
     if not r or not r["sent"]:
         return None
     hist = Histogram(r["latency"]) if r["latency"] else None
-    return {"rate": record["rate"], "loss": 1 - r["good"] / r["sent"], "p99": hist.quantile(0.99) if hist else None,
+    loss = 1 - r["good"] / r["sent"]
+    # A queue that grows loses nothing until requests time out, which a trial may be too short for.
+    behind = 1 - r["throughput"] * r["seconds"] / r["sent"]
+    return {"rate": record["rate"], "loss": max(loss, behind) if behind > BEHIND else loss, "p99": hist.quantile(0.99) if hist else None,
             "valid": record["valid"]}
 
 
