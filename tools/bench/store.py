@@ -48,6 +48,7 @@ def read(directory):
 
 class Store:
     def __init__(self, directory, resume):
+        self.aliases = {}
         self.path = os.path.join(directory, NAME)
         self.records = []
         try:
@@ -68,7 +69,10 @@ class Store:
 
     def add(self, record):
         """Returns when the record is on the disk; else it is not in the file at all."""
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        text = json.dumps(record, separators=(",", ":"), allow_nan=False)
+        for path, name in self.aliases.items():
+            text = text.replace(path, name)
+        line = text.encode() + b"\n"
         try:
             done = 0
             while done < len(line):
@@ -81,6 +85,10 @@ class Store:
             raise StoreError(f"{self.path}: {what}; the {len(self.records)} records before are whole") from None
         self.size += len(line)
         self.records.append(record)
+
+    def alias(self, path, name):
+        """From now on records have name for a directory: where it lies is nobody's business, and differs."""
+        self.aliases[json.dumps(path)[1:-1]] = name
 
     def close(self):
         self.file.close()

@@ -35,6 +35,8 @@ def was_late(record):
 class Sweep:
     def __init__(self, spec, store, seed, work):
         self.spec, self.store, self.seed, self.work = spec, store, seed, work
+        store.alias(build_dir(), "@BUILD@")
+        store.alias(work, "@WORK@")
         self.files = Files(spec, work)
         self.jobs = plan.jobs(spec, seed)
         self.images = {}
