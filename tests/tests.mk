@@ -73,15 +73,15 @@ unit: units ## unit tests, under ASan and UBSan
 fuzz: fuzzers ## every fuzz target for FUZZ_TIME seconds (default 10)
 	@scripts/run-fuzzers $(FUZZ_TIME) $(FUZZ_BIN)
 
-tool-tests: tool ## tests of the host tool
+tool-tests: tool apps ## tests of the host tool
 	@scripts/run-tests $(TOOL_TESTS)
 
-guest: kernel tool ## tests that boot guests; GUEST_TESTS=FILE... chooses
+guest: kernel tool apps ## tests that boot guests; GUEST_TESTS=FILE... chooses
 	@scripts/run-tests -j $(TEST_JOBS) $(GUEST_TESTS)
 
 test: ## install what is missing, build and run every test (25 minutes)
 	@scripts/deps build run test
-	$(SUBMAKE) kernel tool units fuzzers
+	$(SUBMAKE) kernel tool apps units fuzzers
 	@scripts/run-tests $(UNIT_BIN) $(FUZZ_BIN:%=fuzz:$(FUZZ_TIME):%) $(TOOL_TESTS) $(GUEST_TESTS)
 
 check: ## unit tests and a boot (3 minutes)

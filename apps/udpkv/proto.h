@@ -1,7 +1,7 @@
 /*
- * The wire format of the UDP key-value store, version 1 (docs/udpkv.md): one request a datagram, one
- * reply a datagram, little-endian. Both sides use this header; what clients need is inline, so that
- * they link with nothing. Freestanding and pure: no memory, no I/O, no floating point.
+ * The wire format of the UDP key-value store, version 1 (docs/udpkv.md): one request a datagram,
+ * one reply a datagram, little-endian. Both sides use this header; what clients need is inline, so
+ * that they link with nothing. Freestanding and pure: no memory, no I/O, no floating point.
  *
  *     0  version        1
  *     1  op             1 GET, 2 SET, 3 DELETE, 4 NOOP; replies have bit 7 set as well

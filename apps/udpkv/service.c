@@ -14,8 +14,8 @@ enum {
 /* What kv_handle() is to do. For the common GET it is the request's length, QUICK_MIN to QUICK_MAX,
  * which the slot of its key has in `quick`: one comparison tells that both are for the fast path.
  * (`quick` is 0 or in that range, so none of the others compares equal.) */
-enum { DO_NOTHING = 1, DO_ERROR, DO_GET, DO_SET, DO_DELETE, DO_NOOP };
-_Static_assert((int)DO_NOOP < (int)QUICK_MIN, "verdicts are told from lengths");
+enum { DO_NOTHING = 1, DO_ERROR, DO_GET, DO_SET, DO_DELETE, DO_NOOP, DO_QUICK_SET };
+_Static_assert((int)DO_QUICK_SET < (int)QUICK_MIN, "verdicts are told from lengths");
 
 struct kv {
     struct kv_stats stats;
@@ -24,12 +24,40 @@ struct kv {
 
 /* ---- begin ---- */
 
+/* A right SET with a short key and value: false if it is none. */
+static inline bool begin_set(struct kv *kv, struct kv_request *r, size_t len)
+{
+    const uint8_t *p = r->data;
+    size_t key_len, value_len;
+    uint64_t head;
+
+    if (len < QUICK_MIN)
+        return false;
+    head = kv_load64(p);
+    key_len = head >> 24 & 0xff;
+    value_len = head >> 32 & 0xffff;
+    if ((head & 0xffffff) != (KV_VERSION | KV_SET << 8) ||
+        key_len - KV_QUICK_KEY_MIN > KV_QUICK_KEY_MAX - KV_QUICK_KEY_MIN ||
+        value_len > KV_QUICK_VALUE_MAX || len != KV_HEAD + key_len + value_len)
+        return false;
+    r->key_len = key_len;
+    r->value_len = value_len;
+    r->ttl = head >> 48;
+    r->verdict = DO_QUICK_SET;
+    r->home = kv_home(&kv->store, kv_hash_quick(&kv->store, p + KV_HEAD, key_len));
+    kv_prefetch(r->home);
+    return true;
+}
+
 static __attribute__((noinline)) void begin_other(struct kv *kv, struct kv_request *r, size_t len)
 {
     struct kv_head h;
-    int status = kv_request_check(r->data, len, &h);
+    int status;
 
-    r->home = kv_slots(&kv->store); /* kv_handle() looks at one before it looks at the verdict */
+    if (begin_set(kv, r, len))
+        return;
+    status = kv_request_check(r->data, len, &h);
+    r->home = kv->store.slots; /* kv_handle() looks at one before it looks at the verdict */
     if (status == KV_SILENT) {
         r->verdict = DO_NOTHING;
         return;
@@ -71,8 +99,8 @@ void kv_begin(struct kv *kv, struct kv_request *r, const void *data, size_t len)
 /* ---- handle ---- */
 
 /* A reply without a value. The id is read before the head is written, over it perhaps. */
-static size_t answer(struct kv *kv, const struct kv_request *r, unsigned op, int status, uint8_t *reply,
-                     size_t room)
+static size_t answer(struct kv *kv, const struct kv_request *r, unsigned op, int status,
+                     uint8_t *reply, size_t room)
 {
     uint64_t id = kv_load64(r->data + 8);
 
@@ -104,43 +132,91 @@ static size_t refuse(struct kv *kv, const struct kv_request *r, uint8_t *reply, 
     return answer(kv, r, r->op, r->status, reply, room);
 }
 
-static size_t get(struct kv *kv, const struct kv_request *r, size_t key_len, uint8_t *reply,
-                  size_t room, uint32_t now)
+static inline size_t reply_quick(struct kv *kv, struct kv_slot *s, const uint8_t *p, uint8_t *out)
 {
-    struct kv_slot *s = kv_get(&kv->store, r->home, r->data + KV_HEAD, key_len, now);
-    uint64_t id;
+    s->age = KV_FRESH;
+    kv->stats.hits++;
+    kv_store64(out, s->reply);
+    kv_store64(out + 8, kv_load64(p + 8));
+    /* As much as the longest value of the fast path, whatever this one's length: no loop. */
+    kv_copy64(out + KV_HEAD, s->body + KV_KEY_SPACE);
+    return s->len;
+}
 
-    if (!s) {
-        kv->stats.misses++;
-        return answer(kv, r, KV_GET, KV_NOT_FOUND, reply, room);
-    }
+/* Any item's. */
+static size_t reply_value(struct kv *kv, const struct kv_request *r, struct kv_slot *s,
+                          uint8_t *reply, size_t room)
+{
+    uint64_t id = kv_load64(r->data + 8);
+
+    s->age = KV_FRESH;
     kv->stats.hits++;
     if (room < s->len) {
         kv->stats.unanswered++;
         return 0;
     }
-    id = kv_load64(r->data + 8);
     kv_store64(reply, s->reply);
     kv_store64(reply + 8, id);
     kv_value(&kv->store, s, reply + KV_HEAD);
     return s->len;
 }
 
-static size_t set(struct kv *kv, const struct kv_request *r, uint8_t *reply, size_t room, uint32_t now)
+static size_t get(struct kv *kv, const struct kv_request *r, size_t key_len, uint8_t *reply,
+                  size_t room, uint32_t now)
+{
+    struct kv_slot *s = kv_get(&kv->store, r->home, r->data + KV_HEAD, key_len, now);
+
+    if (s)
+        return reply_value(kv, r, s, reply, room);
+    kv->stats.misses++;
+    return answer(kv, r, KV_GET, KV_NOT_FOUND, reply, room);
+}
+
+static size_t set(struct kv *kv, const struct kv_request *r, uint8_t *reply, size_t room,
+                  uint32_t now)
 {
     const uint8_t *key = r->data + KV_HEAD;
-    int status = kv_set(&kv->store, r->home, key, r->key_len, key + r->key_len, r->value_len, r->ttl, now);
+    int status =
+        kv_set(&kv->store, r->home, key, r->key_len, key + r->key_len, r->value_len, r->ttl, now);
 
     kv->stats.sets++;
     kv->stats.no_room += status == KV_NO_ROOM;
     return answer(kv, r, KV_SET, status, reply, room);
 }
 
-static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_request *r, uint8_t *reply,
-                                                     size_t room, uint32_t now)
+/* A SET with a short key and value. Most overwrite an item that has those, too, and it can stay
+ * where it is. */
+static size_t set_quick(struct kv *kv, const struct kv_request *r, uint8_t *reply, size_t room,
+                        uint32_t now)
+{
+    const uint8_t *key = r->data + KV_HEAD, *value = key + r->key_len;
+    struct kv_slot *s = r->home;
+    uint32_t hop = s->hop;
+    size_t n = r->value_len;
+
+    for (; hop; hop &= hop - 1) {
+        s = r->home + __builtin_ctz(hop);
+        if (kv_key_is_quick(s, key, r->key_len))
+            break;
+    }
+    if (!hop || !s->quick)
+        return set(kv, r, reply, room, now);
+    kv_describe(s, n, r->ttl, now);
+    if (n == KV_QUICK_VALUE_MAX)
+        kv_copy64(s->body + KV_KEY_SPACE, value);
+    else
+        kv_copy(s->body + KV_KEY_SPACE, value, n);
+    kv->stats.sets++;
+    return answer(kv, r, KV_SET, KV_OK, reply, room);
+}
+
+static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_request *r,
+                                                     uint8_t *reply, size_t room, uint32_t now)
 {
     int status;
 
+    if (r->verdict == DO_QUICK_SET)
+        return set_quick(kv, r, reply, room, now);
     switch (r->verdict) {
     case DO_NOTHING:
         kv->stats.ignored++;
@@ -155,12 +231,30 @@ static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_re
         kv->stats.deletes++;
         status = kv_delete(&kv->store, r->home, r->data + KV_HEAD, r->key_len, now);
         return answer(kv, r, KV_DELETE, status, reply, room);
-    case DO_NOOP:
+    default: /* DO_NOOP */
         kv->stats.noops++;
         return answer(kv, r, KV_NOOP, KV_OK, reply, room);
-    default: /* a common GET whose item is not at home, large, expired, or not there */
-        return get(kv, r, r->verdict - KV_HEAD, reply, room, now);
     }
+}
+
+/* A common GET whose item is not at home, or is large, has expired, or is not there. */
+static __attribute__((noinline)) size_t handle_away(struct kv *kv, struct kv_request *r,
+                                                    uint8_t *reply, size_t room, uint32_t now)
+{
+    size_t key_len = r->verdict - KV_HEAD;
+
+    for (uint32_t hop = r->home->hop; hop; hop &= hop - 1) {
+        struct kv_slot *s = r->home + __builtin_ctz(hop);
+
+        if (!kv_key_is_quick(s, r->data + KV_HEAD, key_len))
+            continue;
+        if (now >= s->expires || room < KV_HEAD + KV_QUICK_VALUE_MAX)
+            break;
+        if (s->quick)
+            return reply_quick(kv, s, r->data, reply);
+        return reply_value(kv, r, s, reply, room);
+    }
+    return get(kv, r, key_len, reply, room, now);
 }
 
 size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now)
@@ -168,19 +262,14 @@ size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, 
     struct kv_slot *s = r->home;
     const uint8_t *p = r->data;
     size_t len = r->verdict;
-    uint8_t *out = reply;
 
-    if (unlikely(s->quick != (uint8_t)len) || unlikely(kv_load64(s->body) != kv_load64(p + KV_HEAD)) ||
+    if (unlikely(s->quick != (uint8_t)len) ||
+        unlikely(kv_load64(s->body) != kv_load64(p + KV_HEAD)) ||
         unlikely(kv_load64(s->body + len - KV_HEAD - 8) != kv_load64(p + len - 8)) ||
         unlikely(now >= s->expires) || unlikely(room < KV_HEAD + KV_QUICK_VALUE_MAX))
-        return handle_other(kv, r, reply, room, now);
-    s->age = KV_FRESH;
-    kv->stats.hits++;
-    kv_store64(out, s->reply);
-    kv_store64(out + 8, kv_load64(p + 8));
-    /* As much as the longest value of the fast path, whatever this one's length: no loop. */
-    __builtin_memcpy(out + KV_HEAD, s->body + KV_KEY_SPACE, KV_QUICK_VALUE_MAX);
-    return s->len;
+        return len >= QUICK_MIN ? handle_away(kv, r, reply, room, now)
+                                : handle_other(kv, r, reply, room, now);
+    return reply_quick(kv, s, p, reply);
 }
 
 /* ---- the whole ---- */
@@ -204,7 +293,8 @@ struct kv *kv_init(void *mem, size_t bytes, size_t value_bytes, uint64_t seed)
 
 const struct kv_stats *kv_stats(const struct kv *kv)
 {
-    struct kv_stats *s = (struct kv_stats *)&kv->stats; /* in the caller's memory, which is not const */
+    struct kv_stats *s =
+        (struct kv_stats *)&kv->stats; /* in the caller's memory, which is not const */
 
     s->gets = s->hits + s->misses;
     s->evicted = kv->store.evicted;

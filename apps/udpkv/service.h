@@ -3,9 +3,9 @@
  * sockets, DPDK, raw) share it; they own memory, packets and time. Pure and freestanding: no
  * allocation, no I/O, no system call, never sleeps. One kv belongs to one thread.
  *
- * A burst is served in two passes, kv_begin() of all and then kv_handle() of all, so that the memory of
- * later requests is on its way while earlier ones are answered. Requests take effect in the order of
- * kv_handle().
+ * A burst is served in two passes, kv_begin() of all and then kv_handle() of all, so that the
+ * memory of later requests is on its way while earlier ones are answered. Requests take effect in
+ * the order of kv_handle().
  */
 #pragma once
 
@@ -50,9 +50,9 @@ struct kv_request {
 void kv_begin(struct kv *kv, struct kv_request *r, const void *data, size_t len);
 
 /* Carries it out. Returns the reply's length, 0: there is none. The reply is written to room bytes
- * at reply, which may be the request's own place, data, but not overlap it otherwise; bytes behind the
- * reply are scratch. KV_REPLY_MAX is always enough room. now: seconds of a clock that never goes
- * back, below 2^32 - 1. */
+ * at reply, which may be the request's own place, data, but not overlap it otherwise; bytes behind
+ * the reply are scratch. KV_REPLY_MAX is always enough room. now: seconds of a clock that never
+ * goes back, below 2^32 - 1. */
 size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now);
 
 /* Up to date until the next request. */

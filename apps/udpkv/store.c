@@ -19,16 +19,17 @@ static size_t round8(size_t n)
 
 /* ---- bytes ---- */
 
-static void copy(uint8_t *to, const uint8_t *from, size_t n)
+void kv_copy(uint8_t *to, const uint8_t *from, size_t n)
 {
     for (; n >= 64; n -= 64, to += 64, from += 64)
-        __builtin_memcpy(to, from, 64);
+        kv_copy64(to, from);
     if (n & 32) {
-        __builtin_memcpy(to, from, 32);
+        kv_copy16(to, from);
+        kv_copy16(to + 16, from + 16);
         to += 32, from += 32;
     }
     if (n & 16) {
-        __builtin_memcpy(to, from, 16);
+        kv_copy16(to, from);
         to += 16, from += 16;
     }
     if (n & 8) {
@@ -115,10 +116,16 @@ static uint8_t *unit(const struct kv_store *st, const struct kv_slot *s, size_t 
 static void units_write(const struct kv_store *st, const struct kv_slot *s, size_t at,
                         const uint8_t *from, size_t n)
 {
+    for (; at % KV_UNIT == 0 && n >= KV_UNIT; at += KV_UNIT, from += KV_UNIT, n -= KV_UNIT) {
+        uint8_t *to = unit(st, s, at / KV_UNIT);
+
+        kv_copy64(to, from);
+        kv_copy64(to + 64, from + 64);
+    }
     while (n) {
         size_t off = at % KV_UNIT, part = KV_UNIT - off < n ? KV_UNIT - off : n;
 
-        copy(unit(st, s, at / KV_UNIT) + off, from, part);
+        kv_copy(unit(st, s, at / KV_UNIT) + off, from, part);
         at += part, from += part, n -= part;
     }
 }
@@ -126,10 +133,16 @@ static void units_write(const struct kv_store *st, const struct kv_slot *s, size
 static void units_read(const struct kv_store *st, const struct kv_slot *s, size_t at, uint8_t *to,
                        size_t n)
 {
+    for (; at % KV_UNIT == 0 && n >= KV_UNIT; at += KV_UNIT, to += KV_UNIT, n -= KV_UNIT) {
+        const uint8_t *from = unit(st, s, at / KV_UNIT);
+
+        kv_copy64(to, from);
+        kv_copy64(to + 64, from + 64);
+    }
     while (n) {
         size_t off = at % KV_UNIT, part = KV_UNIT - off < n ? KV_UNIT - off : n;
 
-        copy(to, unit(st, s, at / KV_UNIT) + off, part);
+        kv_copy(to, unit(st, s, at / KV_UNIT) + off, part);
         at += part, to += part, n -= part;
     }
 }
@@ -142,8 +155,7 @@ static bool key_is(const struct kv_store *st, const struct kv_slot *s, const uin
         return equal(s->body, key, n);
     if (n <= KV_UNIT)
         return equal(unit(st, s, 0), key, n);
-    return equal(unit(st, s, 0), key, KV_UNIT) &&
-           equal(unit(st, s, 1), key + KV_UNIT, n - KV_UNIT);
+    return equal(unit(st, s, 0), key, KV_UNIT) && equal(unit(st, s, 1), key + KV_UNIT, n - KV_UNIT);
 }
 
 /* ---- units ---- */
@@ -172,8 +184,8 @@ static bool has_expired(const struct kv_slot *s, uint32_t now)
     return now >= s->expires;
 }
 
-/* Frees units until there are n. Fewer than n are free, and there are n at least: so the hand finds
- * one in use after less than n steps, and every step but KV_CHANCES of these frees some. */
+/* Frees units until there are n, of which the store has as many at least. Since fewer than n are
+ * free, the hand soon finds one in use, and all that it finds but KV_CHANCES are freed. */
 static void reclaim(struct kv_store *st, unsigned n, uint32_t now)
 {
     unsigned chances = KV_CHANCES;
@@ -186,12 +198,12 @@ static void reclaim(struct kv_store *st, unsigned n, uint32_t now)
             st->hand = 0;
         if (owner & KV_UNIT_FREE)
             continue;
-        s = kv_slots(st) + owner;
+        s = st->slots + owner;
         if (has_expired(s, now)) {
             st->expired++;
         } else if (s->age >= KV_USED && chances) {
             chances--;
-            s->age = KV_USED - 1;
+            s->age -= (KV_FRESH + 1 - KV_USED) / s->nr_units;
             continue;
         } else {
             st->evicted++;
@@ -211,7 +223,7 @@ static void take_units(struct kv_store *st, struct kv_slot *s, unsigned n, uint3
             st->free_head = st->owner[u] & ~KV_UNIT_FREE;
         else
             u = st->fresh++;
-        st->owner[u] = s - kv_slots(st);
+        st->owner[u] = s - st->slots;
         s->unit[i] = u;
     }
     st->free_units -= n;
@@ -232,8 +244,8 @@ struct kv_slot *kv_find(const struct kv_store *st, struct kv_slot *home, const u
     return NULL;
 }
 
-struct kv_slot *kv_get(struct kv_store *st, struct kv_slot *home, const uint8_t *key, size_t key_len,
-                       uint32_t now)
+struct kv_slot *kv_get(struct kv_store *st, struct kv_slot *home, const uint8_t *key,
+                       size_t key_len, uint32_t now)
 {
     struct kv_slot *s = kv_find(st, home, key, key_len);
 
@@ -255,7 +267,7 @@ void kv_value(const struct kv_store *st, const struct kv_slot *s, uint8_t *out)
     if (s->nr_units)
         units_read(st, s, key_is_far(s) ? round8(s->key_len) : 0, out, n);
     else
-        copy(out, s->body + value_at(s->key_len), n);
+        kv_copy(out, s->body + value_at(s->key_len), n);
 }
 
 /* A free slot of the window. */
@@ -291,15 +303,6 @@ static uint8_t quick_of(size_t key_len, size_t value_len)
                : 0;
 }
 
-static uint32_t expiry(unsigned ttl, uint32_t now)
-{
-    uint64_t at = (uint64_t)now + ttl + 1;
-
-    if (ttl == 0)
-        return KV_FOREVER;
-    return at < KV_FOREVER ? at : KV_FOREVER - 1;
-}
-
 int kv_set(struct kv_store *st, struct kv_slot *home, const uint8_t *key, size_t key_len,
            const uint8_t *value, size_t value_len, unsigned ttl, uint32_t now)
 {
@@ -310,7 +313,8 @@ int kv_set(struct kv_store *st, struct kv_slot *home, const uint8_t *key, size_t
         return KV_NO_ROOM;
     s = kv_find(st, home, key, key_len);
     if (s) {
-        release_units(st, s);
+        if (s->nr_units != units)
+            release_units(st, s);
     } else {
         s = place(st, home, now);
         s->dist = s - home;
@@ -318,19 +322,17 @@ int kv_set(struct kv_store *st, struct kv_slot *home, const uint8_t *key, size_t
         home->hop |= UINT32_C(1) << s->dist;
         st->items++;
     }
-    s->age = KV_FRESH;
-    s->expires = expiry(ttl, now);
+    kv_describe(s, value_len, ttl, now);
     s->quick = quick_of(key_len, value_len);
-    s->len = KV_HEAD + value_len;
-    s->reply = KV_VERSION | (KV_GET | KV_REPLY) << 8 | (uint64_t)value_len << 32;
     if (units == 0) {
-        copy(s->body, key, key_len);
-        copy(s->body + value_at(key_len), value, value_len);
+        kv_copy(s->body, key, key_len);
+        kv_copy(s->body + value_at(key_len), value, value_len);
         return KV_OK;
     }
-    take_units(st, s, units, now);
+    if (s->nr_units != units)
+        take_units(st, s, units, now);
     if (key_len <= KV_KEY_NEAR) {
-        copy(s->near, key, key_len);
+        kv_copy(s->near, key, key_len);
         units_write(st, s, 0, value, value_len);
     } else {
         units_write(st, s, 0, key, key_len);
@@ -385,7 +387,8 @@ static struct layout lay_out(uint64_t items, size_t value_bytes)
 
 size_t kv_store_bytes(uint64_t items, size_t value_bytes)
 {
-    uint64_t most = ITEMS_MAX / (value_bytes && units_per_item(value_bytes) ? units_per_item(value_bytes) : 1);
+    uint64_t most =
+        ITEMS_MAX / (value_bytes && units_per_item(value_bytes) ? units_per_item(value_bytes) : 1);
 
     return items <= most ? lay_out(items, value_bytes).bytes : 0;
 }
@@ -405,6 +408,7 @@ bool kv_store_init(struct kv_store *st, size_t bytes, size_t value_bytes, uint64
     if (items == 0)
         return false;
     l = lay_out(items, value_bytes);
+    st->slots = (struct kv_slot *)(st + 1);
     st->homes = l.homes;
     /* Neither may be 0 for all seeds: keys with zeros are common. */
     st->seed[0] = kv_mix(seed ^ HASH_STEP, UINT64_C(0xd1342543de82ef95));

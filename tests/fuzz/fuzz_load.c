@@ -1,4 +1,4 @@
-// fuzz: tools/load/proto_http.c tools/load/proto_dns.c tools/load/proto_redis.c tools/load/proto_memcached.c tools/load/proto_udp.c tools/load/serve_proto.c tools/load/dns_queries.c tools/load/value.c tools/load/keys.c tools/load/sha256.c tools/util.c
+// fuzz: tools/load/proto_http.c tools/load/proto_dns.c tools/load/proto_redis.c tools/load/proto_memcached.c tools/load/proto_udp.c tools/load/proto_udpkv.c tools/load/serve_proto.c tools/load/dns_queries.c tools/load/value.c tools/load/keys.c tools/load/sha256.c tools/util.c
 /*
  * Any bytes as a server's answer to `wherry load`, and as a client's request to its null server.
  * The first byte says which, the second chooses protocol, request and step. Whatever is answered is
@@ -11,12 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct proto *const protos[] = {
-    &proto_http,  &proto_dns_udp,         &proto_dns_tcp,
-    &proto_redis, &proto_memcached_ascii, &proto_memcached_binary,
-    &proto_udp};
+static const struct proto *const protos[] = {&proto_http,
+                                             &proto_dns_udp,
+                                             &proto_dns_tcp,
+                                             &proto_redis,
+                                             &proto_memcached_ascii,
+                                             &proto_memcached_binary,
+                                             &proto_udp,
+                                             &proto_udpkv};
 static const enum op ops[] = {OP_READ, OP_UPDATE, OP_RMW, OP_SCAN, OP_LRANGE, OP_FILL, OP_INSERT};
-static const char *const servers[] = {"http", "dns", "redis", "memcached", "udp"};
+static const char *const servers[] = {"http", "dns", "redis", "memcached", "udp", "udpkv"};
 
 static void check(int good)
 {
@@ -79,7 +83,7 @@ static void as_request(uint8_t choice, const uint8_t *p, size_t n)
 {
     const char *name = servers[choice % ARRAY_LEN(servers)];
     struct null_options o = {.sizes = {100}, .list_length = 3, .keys = 10, .body = {"x", 1, false}};
-    bool close = false, udp = strcmp(name, "udp") == 0 || choice & 0x80;
+    bool close = false, udp = strncmp(name, "udp", 3) == 0 || choice & 0x80;
     struct strbuf out = {0};
     uint8_t *copy = malloc(n ? n : 1);
     ssize_t used;

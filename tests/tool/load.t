@@ -202,7 +202,7 @@ def lateness():
 
 def mistakes():
     for proto, extra in (("http", []), ("dns", []), ("dns", ["--transport", "tcp"]), ("redis", []), ("memcached", []),
-                         ("memcached", ["--binary"]), ("udp", [])):
+                         ("memcached", ["--binary"]), ("udp", []), ("udpkv", [])):
         with Null(proto, "--wrong", "10") as at:
             r = load(proto, *extra, "--requests", "1000", "--connections", "4", at)
         name = " ".join([proto, *extra])
@@ -274,7 +274,9 @@ def refusals():
         ("requests in an open loop", "closed loop", ["redis", "--rate", "1", "--requests", "1", "127.0.0.1:1"]),
         ("lists in memcached", "no lists", ["memcached", "--workload", "lrange", "127.0.0.1:1"]),
         ("scans in memcached", "no lists", ["memcached", "--workload", "ycsb-e", "127.0.0.1:1"]),
-        ("workload of http", "redis and memcached", ["http", "--workload", "get", "127.0.0.1:1"]),
+        ("scans in udpkv", "no lists", ["udpkv", "--workload", "ycsb-e", "127.0.0.1:1"]),
+        ("a large value in udpkv", "1408", ["udpkv", "--value-size", "1409", "127.0.0.1:1"]),
+        ("workload of http", "are for redis", ["http", "--workload", "get", "127.0.0.1:1"]),
         ("pipelined http", "in order", ["http", "--pipeline", "4", "127.0.0.1:1"]),
         ("path of redis", "for http", ["redis", "--path", "/", "127.0.0.1:1"]),
         ("bad sources", "--sources", ["udp", "--sources", "10.0.0.0/8", "127.0.0.1:1"]),

@@ -1,8 +1,9 @@
-// unit: tools/load/proto_http.c tools/load/proto_dns.c tools/load/proto_redis.c tools/load/proto_memcached.c tools/load/proto_udp.c tools/load/serve_proto.c tools/load/dns_queries.c tools/load/value.c tools/load/keys.c tools/load/sha256.c tools/util.c -lm
+// unit: tools/load/proto_http.c tools/load/proto_dns.c tools/load/proto_redis.c tools/load/proto_memcached.c tools/load/proto_udp.c tools/load/proto_udpkv.c tools/load/serve_proto.c tools/load/dns_queries.c tools/load/value.c tools/load/keys.c tools/load/sha256.c tools/util.c -lm
 /* Proves, for every protocol of the load generator, that an answer is judged the same wherever the
  * network splits it, that the null server's answers are good, and that wrong content, errors and
  * broken answers are told apart. */
 #define _GNU_SOURCE
+#include "../../apps/udpkv/proto.h"
 #include "load/options.h"
 #include "load/serve_proto.h"
 #include "load/sha256.h"
@@ -156,6 +157,9 @@ static void null_servers_answers_are_good_and_its_mistakes_seen(void **state)
     }
     o.proto = &proto_udp;
     null_is_good(&o, "udp", OP_REQUEST);
+    o.proto = &proto_udpkv;
+    for (size_t i = 0; i < 4; i++)
+        null_is_good(&o, "udpkv", ops[i]);
     o.proto = &proto_dns_udp;
     null_is_good(&o, "dns", OP_REQUEST);
     o.proto = &proto_dns_tcp;
@@ -421,6 +425,36 @@ static void udp_echo_is_compared_whole(void **state)
     free(b.s);
 }
 
+/* What the null server says to a read, with one byte changed. */
+static void udpkv_replies_are_judged_whole(void **state)
+{
+    struct load_options o = base(&proto_udpkv);
+    struct proto_state s = {.o = &o};
+    struct request get = {.op = OP_READ, .key = 7, .version = 9, .id = 0x12345678};
+    struct strbuf b = ask_null(&s, "udpkv", &get, false);
+    struct answer a;
+    uint32_t id;
+
+    (void)state;
+    assert_int_equal(b.len, KV_HEAD + 100);
+    assert_true(proto_udpkv.id((uint8_t *)b.s, b.len, &id));
+    assert_int_equal(id, get.id);
+    assert_false(proto_udpkv.id((uint8_t *)b.s, 15, &id));
+    for (size_t i = 0; i < b.len; i++) {
+        enum verdict v;
+
+        b.s[i] ^= 1;
+        v = judge_exactly(&s, get, b.s, b.len, true, &a);
+        assert_true(v == ANSWER_WRONG || v == ANSWER_BROKEN);
+        b.s[i] ^= 1;
+        assert_int_equal(judge_exactly(&s, get, b.s, i, true, &a), ANSWER_BROKEN);
+    }
+    assert_int_equal(judge_exactly(&s, get, b.s, b.len, true, &a), ANSWER_GOOD);
+    o.sizes.size = 99; /* another length than was asked for */
+    assert_int_equal(judge_exactly(&s, get, b.s, b.len, true, &a), ANSWER_WRONG);
+    free(b.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +467,7 @@ int main(void)
         cmocka_unit_test(dns_answers_are_judged_by_content),
         cmocka_unit_test(query_lines_that_are_wrong_are_refused),
         cmocka_unit_test(udp_echo_is_compared_whole),
+        cmocka_unit_test(udpkv_replies_are_judged_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

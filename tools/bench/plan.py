@@ -8,6 +8,7 @@ import clients
 COUNT_GUESS = 8.0  # seconds for one count of instructions
 BOOT_GUESS = 5.0  # seconds, until a boot was seen
 POINT_PAUSE = 0.3  # at least, after a point
+STORES = ("redis", "memcached", "udpkv")  # their values have a size
 CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
 
 
@@ -70,7 +71,7 @@ def points_of(spec, workload):
             if clients.can(client, workload, rate):
                 out.append(Point(RATE, client, workload, rate=rate))
     for sweep in spec["sweeps"]:
-        if sweep["by"] == VALUE and concerns(sweep, workload) and workload["proto"] in ("redis", "memcached"):
+        if sweep["by"] == VALUE and concerns(sweep, workload) and workload["proto"] in STORES:
             out += [Point(VALUE, "load", workload, closed=workload["closed"][0], value=v) for v in sweep["values"]]
     return out
 

@@ -7,6 +7,8 @@ import time
 
 REDIS_PING = b"*1\r\n$4\r\nPING\r\n"
 UDP_PROBE = bytes(16)
+UDPKV_NOOP = struct.pack("<BBBBHHQ", 1, 4, 0, 0, 0, 0, 4711)  # docs/udpkv.md
+UDPKV_DONE = struct.pack("<BBBBHHQ", 1, 0x84, 0, 0, 0, 0, 4711)
 CONNECT_LIMIT, ANSWER_LIMIT, PAUSE = 0.2, 1.0, 0.003
 
 
@@ -28,6 +30,8 @@ def question(workload, first_query):
     if proto == "dns":
         query = dns_query(first_query or "n0.example.test")
         return True, query, lambda a: a[:2] == query[:2] and len(a) > 12 and a[2] & 0x80 and not a[3] & 15
+    if proto == "udpkv":
+        return True, UDPKV_NOOP, lambda a: a == UDPKV_DONE
     return True, UDP_PROBE, lambda a: len(a) > 0
 
 

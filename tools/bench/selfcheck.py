@@ -30,7 +30,7 @@ SHARED = ("value-size", "value-dist", "list-length", "keys")  # its values are t
 class NullServer:
     def __init__(self, workload, cpus):
         proto = workload["proto"]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if proto in ("udp", "dns") else socket.SOCK_STREAM) as s:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if proto in ("udp", "udpkv", "dns") else socket.SOCK_STREAM) as s:
             s.bind((ADDRESS, 0))
             self.port = s.getsockname()[1]
         shared = [w for k in SHARED if k in workload["options"] for w in (f"--{k}", str(workload["options"][k]))]

@@ -9,11 +9,11 @@ import jsonsrc
 from common import BenchError
 
 REQUIRED = object()
-PROTOS = ("http", "dns", "redis", "memcached", "udp")
+PROTOS = ("http", "dns", "redis", "memcached", "udp", "udpkv")
 KINDS = ("wherry", "linux", "native", "kernel")
 CLIENTS = ("load", "httperf", "dnsperf", "wrk", "redis-benchmark")
 CLIENT_PROTO = {"httperf": "http", "wrk": "http", "dnsperf": "dns", "redis-benchmark": "redis"}
-PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777}
+PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777, "udpkv": 7777}
 SWEEPS = ("memory", "bandwidth", "cpu-time", "value-size")
 RATE_STEPS_MAX = 200
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include "../../apps/udpkv/proto.h"
 #include "args.h"
 
 #include <arpa/inet.h>
@@ -24,7 +25,8 @@ enum {
     SMALL_VALUE = 100,
 };
 
-static const char *const proto_names[] = {"http", "dns", "redis", "memcached", "udp", NULL};
+static const char *const proto_names[] = {"http", "dns",   "redis", "memcached",
+                                          "udp",  "udpkv", NULL};
 static const char *const arrival_names[] = {"constant", "poisson", NULL};
 static const char *const yes_no[] = {"no", "yes", NULL};
 static const char *const transports[] = {"udp", "tcp", NULL};
@@ -332,7 +334,7 @@ static const struct arg table[] = {
      set_queries},
     {"transport", "udp|tcp", "dns: default udp", set_transport},
     {"workload", "NAME",
-     "redis, memcached: get (default), set, ycsb-a to ycsb-f; redis only: lrange, ycsb-e",
+     "redis, memcached, udpkv: get (default), set, ycsb-a to ycsb-f; redis only: lrange, ycsb-e",
      set_workload},
     {"keys", "N", "keys of the store (default 10000)", set_keys},
     {"key-dist", "NAME",
@@ -352,7 +354,7 @@ static const struct arg table[] = {
 
 static void help(void)
 {
-    printf("Usage: wherry load http|dns|redis|memcached|udp [options] HOST:PORT\n"
+    printf("Usage: wherry load http|dns|redis|memcached|udp|udpkv [options] HOST:PORT\n"
            "       wherry load serve PROTO [options]    a null server; see its own --help\n\n"
            "Offers requests to a server, verifies every answer, and prints one JSON object with\n"
            "counts, errors and histograms of latency (docs/load.md).\n\n");
@@ -389,34 +391,42 @@ static void choose_proto(struct load_options *o, const char *name)
     static const struct proto *const protos[][2] = {
         {&proto_http, &proto_http},   {&proto_dns_udp, &proto_dns_tcp},
         {&proto_redis, &proto_redis}, {&proto_memcached_ascii, &proto_memcached_binary},
-        {&proto_udp, &proto_udp},
+        {&proto_udp, &proto_udp},     {&proto_udpkv, &proto_udpkv},
     };
     int index = 0;
 
     while (proto_names[index] && strcmp(proto_names[index], name) != 0)
         index++;
     if (!proto_names[index])
-        die("protocol %s: one of http, dns, redis, memcached, udp", name);
+        die("protocol %s: one of http, dns, redis, memcached, udp, udpkv", name);
     o->proto_name = proto_names[index];
     o->proto = protos[index][index == 1 ? o->tcp : o->binary];
+}
+
+/* Does it store values that --workload, --load and the like are about? */
+static bool is_store(const struct load_options *o)
+{
+    return o->proto == &proto_redis || o->proto == &proto_udpkv ||
+           !strcmp(o->proto_name, "memcached");
 }
 
 /* Mistakes that lie in two options together. */
 static void check(const struct parsed *p)
 {
     const struct load_options *o = &p->o;
-    bool redis = o->proto == &proto_redis, http = o->proto == &proto_http,
-         store = redis || !strcmp(o->proto_name, "memcached");
+    bool redis = o->proto == &proto_redis, http = o->proto == &proto_http, store = is_store(o);
 
     if (o->rate > 0 && o->requests)
         die("--requests is for a closed loop: give --seconds with --rate");
     if (o->rate == 0 && p->arrivals)
         die("--arrivals is for an open loop: give --rate");
     if (!store && (p->workload || o->load))
-        die("--workload and --load are for redis and memcached");
+        die("--workload and --load are for redis, memcached and udpkv");
     if (store && !redis && (o->workload == WORKLOAD_LRANGE || o->workload == WORKLOAD_YCSB_E))
-        die("--workload %s: memcached has no lists and no order of keys",
-            workload_names[o->workload - WORKLOAD_GET]);
+        die("--workload %s: %s has no lists and no order of keys",
+            workload_names[o->workload - WORKLOAD_GET], o->proto_name);
+    if (o->proto == &proto_udpkv && (o->sizes.size == 0 || o->sizes.size > KV_VALUE_MAX))
+        die("--value-size, --value-dist: a value of udpkv has at most %d bytes", KV_VALUE_MAX);
     if (!http && p->http_only)
         die("--keepalive, --path and --expect-... are for http");
     if (strcmp(o->proto_name, "dns") != 0 && (p->queries || o->tcp))
@@ -434,7 +444,7 @@ static void defaults(struct parsed *p)
     struct load_options *o = &p->o;
     bool ycsb, open = o->rate > 0, datagram = o->proto->datagram;
 
-    if (!p->workload && (o->proto == &proto_redis || !strcmp(o->proto_name, "memcached")))
+    if (!p->workload && is_store(o))
         o->workload = WORKLOAD_GET;
     ycsb = o->workload >= WORKLOAD_YCSB_A;
     if (!p->dist && ycsb)
@@ -476,7 +486,8 @@ bool load_options_parse(struct load_options *out, int argc, char **argv)
         return false;
     }
     if (words < 1)
-        die("name a protocol: http, dns, redis, memcached or udp (--help lists the options)");
+        die("name a protocol: http, dns, redis, memcached, udp or udpkv (--help lists the "
+            "options)");
     if (words != 2)
         die("write wherry load PROTO [options] HOST:PORT");
     choose_proto(&p.o, argv[0]);

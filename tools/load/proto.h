@@ -26,6 +26,7 @@ struct request {
     uint64_t key, version;
     uint32_t count; /* records of a scan; of an insert: what a scan must see at least */
     uint32_t id;    /* of a datagram; the worker's */
+    uint8_t tries;  /* of a datagram, while a store is filled; the worker's */
 
     /* The worker's. */
     bool recorded;
@@ -62,7 +63,7 @@ struct proto_state {
 
 struct proto {
     const char *name;
-    bool datagram;
+    bool datagram; /* may be lost, and come in any order */
     void (*encode)(struct proto_state *s, struct request *r, struct strbuf *out);
     /* n bytes from the start of an answer, perhaps more than one; eof: there will be no more. */
     enum verdict (*parse)(struct proto_state *s, struct request *r, const uint8_t *p, size_t n,
@@ -72,7 +73,7 @@ struct proto {
 };
 
 extern const struct proto proto_http, proto_dns_udp, proto_dns_tcp, proto_redis,
-    proto_memcached_ascii, proto_memcached_binary, proto_udp;
+    proto_memcached_ascii, proto_memcached_binary, proto_udp, proto_udpkv;
 
 /* Keys as the stores know them. */
 enum { KEY_TEXT = 24 };

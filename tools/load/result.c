@@ -67,6 +67,8 @@ static void invalid_because(const struct result *r, struct words *why)
     if (t->errors[ERROR_PORTS])
         words_addf(why, "the generator was short of ports: %" PRIu64 " requests found none",
                    t->errors[ERROR_PORTS]);
+    for (size_t i = 0; r->why && i < r->why->n; i++)
+        words_add(why, r->why->v[i]);
 }
 
 static void add_json(struct strbuf *b, const struct result *r)
@@ -125,7 +127,7 @@ static void add_json(struct strbuf *b, const struct result *r)
         sb_addf(b, i ? "," : "");
         add_string(b, why.v[i]);
     }
-    sb_addf(b, "]}\n");
+    sb_addf(b, "]%s}\n", r->members ? r->members : "");
     words_free(&why);
 }
 
@@ -148,6 +150,8 @@ static void add_text(struct strbuf *b, const struct result *r)
     for (int i = 0; i < NR_ERRORS; i++)
         if (t->errors[i])
             sb_addf(b, "errors: %" PRIu64 " %s\n", t->errors[i], error_names[i]);
+    if (r->lines)
+        sb_add(b, r->lines, strlen(r->lines));
     invalid_because(r, &why);
     for (size_t i = 0; i < why.n; i++)
         sb_addf(b, "not valid: %s\n", why.v[i]);

@@ -10,6 +10,11 @@ struct result {
     const struct load_options *o;
     const struct tally *t;
     double seconds;
+
+    /* What another generator than `wherry load` adds; NULL: nothing. */
+    const struct words *why; /* reasons why it is not valid */
+    const char *members;     /* of the object: ,"name":value... */
+    const char *lines;       /* to read */
 };
 
 /* To --out (whole or not at all) or stdout; dies if it cannot be written. */

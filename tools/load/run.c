@@ -70,10 +70,11 @@ static void fill_phase(const struct load_options *o, enum workload_phase phase, 
     run_init(&r, o, w);
     r.open = false;
     r.connections = FILL_CONNS > o->threads ? FILL_CONNS : o->threads;
-    r.pipeline = o->proto->datagram ? 1 : FILL_PIPELINE;
+    r.pipeline = FILL_PIPELINE;
     r.seconds = r.warmup = 0;
     atomic_store(&r.budget, UINT64_MAX);
     r.stop_at_error = true;
+    r.repeat = o->proto->datagram;
     run_all(&r, &t);
     for (int e = 0; e < NR_ERRORS; e++)
         if (t.errors[e])

@@ -482,7 +482,8 @@ static const struct arg table[] = {
     {"body-size", "BYTES", "http: size of the body", set_body_size},
     {"queries", "FILE", "dns: answer these as they expect (linear search: keep it small)",
      set_queries},
-    {"value-size", "BYTES", "redis, memcached: as of wherry load (default 100)", set_value_size},
+    {"value-size", "BYTES", "redis, memcached, udpkv: as of wherry load (default 100)",
+     set_value_size},
     {"value-dist", "six", "as of wherry load", set_value_dist},
     {"list-length", "N", "as of wherry load (default 200)", set_list_length},
     {"keys", "N", "redis: where scans end (default 10000)", set_keys},
@@ -491,7 +492,7 @@ static const struct arg table[] = {
 
 static void help(void)
 {
-    printf("Usage: wherry load serve http|dns|redis|memcached|udp [options]\n\n"
+    printf("Usage: wherry load serve http|dns|redis|memcached|udp|udpkv [options]\n\n"
            "A server that does the least work, and prints \"listening on ADDRESS:PORT\" when it "
            "does.\nIt ends by a signal.\n\n");
     args_help(table, ARRAY_LEN(table));
@@ -515,7 +516,7 @@ int serve_main(int argc, char **argv)
     }
     s.o.proto = words == 1 ? null_proto(argv[0]) : NULL;
     if (!s.o.proto)
-        die("write wherry load serve http|dns|redis|memcached|udp [options]");
+        die("write wherry load serve http|dns|redis|memcached|udp|udpkv [options]");
     if (s.o.body_size) {
         s.o.null.body = (struct blob){xmalloc(s.o.body_size), s.o.body_size, false};
         value_fill(s.o.null.body.data, s.o.body_size, 0, 0);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "serve_proto.h"
 
+#include "../../apps/udpkv/proto.h"
 #include "proto.h"
 
 #include <stdio.h>
@@ -350,12 +351,39 @@ static ssize_t echo(const struct null_options *o, bool udp, const uint8_t *p, si
     return n;
 }
 
+static ssize_t udpkv(const struct null_options *o, bool udp, const uint8_t *p, size_t n, bool wrong,
+                     struct strbuf *out, bool *close)
+{
+    struct kv_head h;
+    uint64_t key;
+
+    (void)udp;
+    (void)close;
+    if (n < KV_HEAD)
+        return NULL_BROKEN;
+    h = kv_head_read(p);
+    if ((h.op & KV_REPLY) || n != (size_t)KV_HEAD + h.key_len + h.value_len)
+        return NULL_BROKEN;
+    key = key_of(p + KV_HEAD, h.key_len);
+    h.value_len = h.op == KV_GET ? value_size(&o->sizes, key) : 0;
+    if (h.value_len > KV_VALUE_MAX)
+        h.value_len = KV_VALUE_MAX;
+    h.status = h.op != KV_GET && wrong ? KV_NO_ROOM : KV_OK;
+    h.op |= KV_REPLY;
+    h.key_len = 0;
+    h.ttl = 0;
+    sb_add(out, &h, sizeof(h));
+    if (h.value_len)
+        add_value(out, h.value_len, key, 0, wrong);
+    return n;
+}
+
 const struct null_proto *null_proto(const char *name)
 {
     static const struct null_proto protos[] = {
         {"http", true, false, http},   {"dns", true, true, dns},
         {"redis", true, false, redis}, {"memcached", true, false, memcached},
-        {"udp", false, true, echo},
+        {"udp", false, true, echo},    {"udpkv", false, true, udpkv},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(protos); i++)

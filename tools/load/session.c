@@ -8,7 +8,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { RETRY_MS = 10 /* between two tries to open a connection */ };
+enum {
+    RETRY_MS = 10, /* between two tries to open a connection */
+    TRIES = 100,   /* of a datagram, beyond the first */
+};
 
 /* ---- requests ---- */
 
@@ -168,7 +171,7 @@ static void send_datagram(struct session *s, struct conn *c, struct request *r)
 {
     ssize_t n;
 
-    conn_put_slot(c, r, s->proto == &proto_udp ? 32 : 16);
+    conn_put_slot(c, r, s->proto == &proto_dns_udp ? 16 : 32);
     c->out.len = 0;
     s->proto->encode(&s->proto_state, r, &c->out);
     /* One that the socket does not take is lost, as on the wire: it will time out. */
@@ -194,6 +197,28 @@ static void assign(struct session *s, struct conn *c, struct request *r, uint64_
         }
     }
     session_place(s, c);
+}
+
+bool session_repeat(struct session *s, struct request *r, uint64_t now)
+{
+    struct conn *c = r->conn;
+
+    if (r->tries == TRIES)
+        return false;
+    r->tries++;
+    conn_take_slot(c, r->id);
+    /* The list is in order of intended times. */
+    if (r->newer) {
+        *(r->older ? &r->older->newer : &s->oldest) = r->newer;
+        r->newer->older = r->older;
+        r->older = s->newest;
+        r->newer = NULL;
+        s->newest->newer = r;
+        s->newest = r;
+    }
+    r->intended = now;
+    assign(s, c, r, now);
+    return true;
 }
 
 void session_flush(struct session *s)
@@ -400,6 +425,11 @@ static void receive_datagrams(struct session *s, struct conn *c)
             continue;
         }
         v = s->proto->parse(&s->proto_state, r, s->scratch, n, true, &a);
+        if (v == ANSWER_NEXT) {
+            r->step++;
+            assign(s, c, r, now);
+            continue;
+        }
         finish(s, r, true, v == ANSWER_GOOD, v == ANSWER_BROKEN ? ERROR_PROTOCOL : ERROR_WRONG,
                now);
         session_place(s, c);

@@ -51,6 +51,9 @@ struct session {
 struct request *session_request(struct session *s, uint64_t intended);
 /* It ends as this error. */
 void session_fail(struct session *s, struct request *r, enum error e);
+/* A datagram that was not answered is sent again, as if it were due now; false if that was done
+ * often enough. */
+bool session_repeat(struct session *s, struct request *r, uint64_t now);
 /* It ends, and nothing is counted. */
 void session_forget(struct session *s, struct request *r);
 /* One request less to send; false if none is left. */

@@ -16,6 +16,7 @@ enum {
     NR_EVENTS = 128,
     START_CONNS = 4, /* opened on demand: connections a thread opens before the start */
     NEVER_S = 365 * 86400,
+    REPEAT_MS = 200, /* until a datagram is taken for lost while a store is filled */
 };
 
 uint64_t clock_ns(void)
@@ -95,6 +96,8 @@ static void expire(struct session *s, uint64_t now)
         if (!r->conn) {
             session_queue_pop(s); /* it is the first there, since both are in order */
             session_fail(s, r, ERROR_TIMEOUT);
+        } else if (s->run->repeat && session_repeat(s, r, now)) {
+            continue;
         } else if (s->proto->datagram) {
             struct conn *c = r->conn;
 
@@ -242,7 +245,7 @@ static void set_up(struct session *s, struct worker *w)
         die("epoll_create1: %m");
     s->scratch = xmalloc(SCRATCH);
     s->per_request = !o->keepalive;
-    s->timeout = o->timeout_ms * MS;
+    s->timeout = (run->repeat && o->timeout_ms > REPEAT_MS ? REPEAT_MS : o->timeout_ms) * MS;
     s->end = UINT64_MAX;
     workload_stream_init(&s->workload, run->workload, w->nr);
     s->next_source = w->nr;

@@ -26,6 +26,7 @@ struct run {
     unsigned connections, pipeline; /* of all threads; of each connection */
     double seconds, warmup;         /* seconds 0: no end but the workload's */
     bool stop_at_error;
+    bool repeat;                 /* datagrams that are not answered, a number of times */
     atomic_uint_fast64_t budget; /* requests still to be sent */
     atomic_bool stop;
     pthread_barrier_t barrier;
