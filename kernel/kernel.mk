@@ -1,7 +1,7 @@
 # The kernel image: build/wherry.elf (with symbols) and build/wherry (what is booted).
 # Every .c and .S under the kernel's folders is part of it.
 CC       ?= gcc
-KDIRS    ?= $(filter-out kernel/linux/vdso,$(sort $(shell find kernel -type d)))
+KDIRS    ?= $(filter-out kernel/linux/vdso kernel/native,$(sort $(shell find kernel -type d)))
 KSRC     := $(wildcard $(addsuffix /*.c,$(KDIRS)) $(addsuffix /*.S,$(KDIRS)))
 KOBJ     := $(patsubst %,$(B)/%.o,$(basename $(KSRC)))
 UAPI     := $(B)/uapi

@@ -3,6 +3,7 @@
  * interrupts off, brings the kernel up layer by layer and ends in the application's first
  * instruction.
  */
+#include "app.h"
 #include "arch/x86_64/bootinfo.h"
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
@@ -12,8 +13,6 @@
 #include "lib/cmdline.h"
 #include "lib/init.h"
 #include "lib/random.h"
-#include "linux/process.h"
-#include "linux/syscall.h"
 #include "mm/meminit.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
@@ -90,11 +89,11 @@ void start_high(unsigned protocol, uint64_t info)
         power_off(STATUS_BOOT_FAILED);
     }
     set_wall_clock();
-    syscall_init();
+    app_init();
     thread_init();
     for (enum init_level level = INIT_CORE; level < INIT_LEVELS; level++)
         if (init_run(level) < 0)
             power_off(STATUS_BOOT_FAILED);
     sched_start();
-    process_start();
+    app_start();
 }

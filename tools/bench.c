@@ -7,24 +7,12 @@
 #include "util.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Debian's own, whatever comes first in $PATH, since that one is tested. */
 #define PYTHON "/usr/bin/python3"
-
-/* This program's own path; the caller frees it. */
-static char *own_path(void)
-{
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
-
-    if (n < 0 || n == sizeof(path))
-        die("cannot find where this program is: %s", strerror(n < 0 ? errno : ENAMETOOLONG));
-    return xstrndup(path, n);
-}
 
 /* Where main.py lies: what is installed, or the source tree that this build directory is in, or the
  * one that it was built from. */

@@ -2,6 +2,7 @@
  * `wherry`: the host tool. One subcommand, one file.
  */
 #include "bench.h"
+#include "cc.h"
 #include "doctor.h"
 #include "load/load.h"
 #include "run.h"
@@ -19,6 +20,7 @@ static const struct command {
     {"load", load_main, "offer load to a server, verify and measure its answers"},
     {"bench", bench_main, "measure systems under one load, as a specification says"},
     {"report", report_main, "derive a sweep's numbers and plots from its raw records"},
+    {"cc", cc_main, "link a C program into a kernel image of its own"},
     {"doctor", doctor_main, "what this host can do, and what is missing"},
 };
 

@@ -17,6 +17,7 @@ $(TOOL_B)/%.o: tools/%.c
 
 # Where tools/bench is when the build directory is elsewhere.
 $(TOOL_B)/bench.o: TOOL_CFLAGS += -DBENCH_SOURCE='"$(CURDIR)/tools/bench"'
+$(TOOL_B)/cc.o: TOOL_CFLAGS += -DNATIVE_CC='"$(CURDIR)/scripts/native-cc"'
 
 $(TOOL_B)/linux-init: tools/linux-init.c tools/kcmdline.c tools/util.c tools/kcmdline.h tools/util.h
 	@mkdir -p $(@D)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -290,6 +291,16 @@ static bool runnable(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+char *own_path(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+
+    if (n < 0 || n == sizeof(path))
+        die("cannot find where this program is: %s", strerror(n < 0 ? errno : ENAMETOOLONG));
+    return xstrndup(path, n);
 }
 
 char *find_program(const char *name)

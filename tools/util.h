@@ -74,6 +74,8 @@ bool write_all(int fd, const void *data, size_t n);
 /* Unnamed temporary memory, gone with the last descriptor. Inherited by children if asked. */
 int temp_file(const char *name);
 char *path_join(const char *dir, const char *name);
+/* This program's own path. */
+char *own_path(void);
 /* The program's path through $PATH and then Debian's sbin directories, or NULL. */
 char *find_program(const char *name);
 /* Runs a program and returns what it printed (both streams), or NULL if it could not be run,

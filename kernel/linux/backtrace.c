@@ -1,39 +1,22 @@
 /*
- * Backtraces with names, of the kernel's stack and the application's. Called by linux/crash.c in
- * any state the system may be in, so it allocates nothing, and touches application memory only
- * as backtrace_read() does. An application frame is printed as OBJECT+OFFSET, which
- * `addr2line -e OBJECT OFFSET` understands; a frame that was called from is looked up one byte
- * before its return address, so that the line is the call's.
+ * The application's frames in a backtrace (crash/backtrace.h): a frame is printed as OBJECT+OFFSET,
+ * which `addr2line -e OBJECT OFFSET` understands. Runs in any state the system may be in: allocates
+ * nothing, never sleeps.
  */
-#include "linux/backtrace.h"
+#include "crash/backtrace.h"
 
-#include "arch/x86_64/paging.h"
-#include "arch/x86_64/trap.h"
 #include "fs/vfs.h"
 #include "lib/elfimage.h"
-#include "lib/ksyms.h"
+#include "lib/init.h"
 #include "mm/frame.h"
 #include "mm/vma.h"
 
-#define FRAMES_MAX   128
 #define PATH_ROOM    256
 #define SYMBOL_ROOM  96
-#define IMAGE_PIECES 32  /* mappings of one image, at most */
-#define ENTRY_SIZE   512 /* more than the code at syscall_entry */
+#define IMAGE_PIECES 32 /* mappings of one image, at most */
 
-extern const char __image_start[], __text_end[], __eh_frame_hdr[], __eh_frame_hdr_end[],
-    __eh_frame_start[], __eh_frame_end[], syscall_entry[];
-
-struct trace {
-    struct unwind_memory mem;
-    struct loaded_image image; /* of the application frame looked up last */
-    virt_t image_base;         /* 0: none */
-};
-
-static bool is_kernel(virt_t a)
-{
-    return a >= DIRECT_BASE;
-}
+static struct loaded_image image; /* of the frame looked up last */
+static virt_t image_start;        /* 0: none */
 
 /* A page of the application that is not mapped yet but whose content is at hand, in a file: true of
  * most unwind tables, which nothing else reads. */
@@ -47,65 +30,6 @@ static const char *file_page(virt_t page)
         return NULL;
     frame_put(p); /* the file keeps its own reference */
     return phys_to_virt(p);
-}
-
-/* Where the page of addr can be read; NULL if it cannot. */
-static const char *readable_page(virt_t addr)
-{
-    virt_t page = addr & PAGE_MASK;
-    uint64_t *huge, *pte = pte_lookup(page, false, &huge);
-    if (huge != NULL)
-        pte = huge;
-    if (pte != NULL && (*pte & PTE_P))
-        return *pte & PTE_PCD ? NULL : (const char *)page;
-    return is_kernel(addr) ? NULL : file_page(page);
-}
-
-bool backtrace_read(virt_t addr, void *buf, size_t n)
-{
-    char *out = buf;
-    /* Non-canonical addresses, and ends that wrap around, are nowhere. */
-    if (addr + n < addr || (addr + n > USER_MAX && addr < DIRECT_BASE))
-        return false;
-    while (n > 0) {
-        size_t off = addr & ~PAGE_MASK, part = MIN(n, PAGE_SIZE - off);
-        const char *page = readable_page(addr);
-        if (page == NULL)
-            return false;
-        memcpy(out, page + off, part);
-        addr += part;
-        out += part;
-        n -= part;
-    }
-    return true;
-}
-
-static bool trace_read(void *ctx, virt_t addr, void *buf, size_t n)
-{
-    return backtrace_read(addr, buf, n);
-}
-
-struct unwind_cursor backtrace_cursor(const struct trap_frame *f)
-{
-    struct unwind_cursor c = {.known = (1u << UNWIND_REGS) - 1, .exact = true};
-    c.reg[UNWIND_RAX] = f->rax;
-    c.reg[UNWIND_RBX] = f->rbx;
-    c.reg[UNWIND_RCX] = f->rcx;
-    c.reg[UNWIND_RDX] = f->rdx;
-    c.reg[UNWIND_RSI] = f->rsi;
-    c.reg[UNWIND_RDI] = f->rdi;
-    c.reg[UNWIND_RBP] = f->rbp;
-    c.reg[UNWIND_RSP] = f->rsp;
-    c.reg[UNWIND_R8] = f->r8;
-    c.reg[UNWIND_R9] = f->r9;
-    c.reg[UNWIND_R10] = f->r10;
-    c.reg[UNWIND_R11] = f->r11;
-    c.reg[UNWIND_R12] = f->r12;
-    c.reg[UNWIND_R13] = f->r13;
-    c.reg[UNWIND_R14] = f->r14;
-    c.reg[UNWIND_R15] = f->r15;
-    c.reg[UNWIND_RIP] = f->rip;
-    return c;
 }
 
 /* Where the ELF header of the image that v belongs to is mapped: the lowest of the adjacent
@@ -127,33 +51,22 @@ static virt_t image_base(struct vma *v)
 }
 
 /* Finds the image that holds an application address. */
-static bool find_image(struct trace *t, virt_t pc)
+static bool find_image(struct unwind_memory *mem, virt_t pc)
 {
     struct vma *v = vma_find(pc);
     if (v == NULL || !(v->prot & PROT_EXEC))
         return false;
     virt_t base = image_base(v);
-    if (base != t->image_base) {
-        t->image_base = 0;
-        if (!elf_image_read(&t->mem, base, &t->image))
+    if (base != image_start) {
+        image_start = 0;
+        if (!elf_image_read(mem, base, &image))
             return false;
-        t->image_base = base;
+        image_start = base;
     }
     return true;
 }
 
-static void print_kernel_frame(unsigned nr, const struct unwind_cursor *c)
-{
-    uint64_t off;
-    const char *name = ksym_lookup(unwind_pc(c), &off);
-    virt_t pc = c->reg[UNWIND_RIP];
-    if (name != NULL)
-        kprintf("    #%-2u %016lx  %s+0x%lx\n", nr, pc, name, off + (c->exact ? 0 : 1));
-    else
-        kprintf("    #%-2u %016lx  kernel\n", nr, pc);
-}
-
-static void print_user_frame(struct trace *t, unsigned nr, const struct unwind_cursor *c)
+static void print_frame(struct unwind_memory *mem, unsigned nr, const struct unwind_cursor *c)
 {
     char path[PATH_ROOM], symbol[SYMBOL_ROOM];
     virt_t pc = unwind_pc(c);
@@ -168,81 +81,33 @@ static void print_user_frame(struct trace *t, unsigned nr, const struct unwind_c
     kprintf("    #%-2u %016lx  ", nr, c->reg[UNWIND_RIP]);
     if (object == NULL) {
         kprintf("not mapped\n");
-    } else if (!find_image(t, pc)) {
+    } else if (!find_image(mem, pc)) {
         kprintf("%s, no ELF image\n", object);
     } else {
-        kprintf("%s+0x%lx", object, pc - t->image.bias);
-        if (elf_image_symbol(&t->mem, &t->image, pc, symbol, sizeof(symbol), &off))
+        kprintf("%s+0x%lx", object, pc - image.bias);
+        if (elf_image_symbol(mem, &image, pc, symbol, sizeof(symbol), &off))
             kprintf(" (%s+0x%lx)", symbol, off);
         kprintf("\n");
     }
 }
 
-static enum unwind_result step(struct trace *t, struct unwind_cursor *c, bool first)
+static bool tables_of(struct unwind_memory *mem, virt_t pc, struct unwind_tables *t)
 {
-    virt_t pc = unwind_pc(c);
-    if (is_kernel(pc)) {
-        struct unwind_tables kernel = {(virt_t)__eh_frame_hdr, (virt_t)__eh_frame_hdr_end,
-                                       (virt_t)__eh_frame_start, (virt_t)__eh_frame_end};
-        if (kernel.hdr == kernel.hdr_end)
-            kernel.hdr = kernel.hdr_end = 0;
-        if (pc >= (virt_t)__image_start && pc < (virt_t)__text_end)
-            return unwind_step(&t->mem, &kernel, c);
-    } else if (find_image(t, pc)) {
-        if (t->image.tables.hdr == 0)
-            return UNWIND_NO_TABLE;
-        return unwind_step(&t->mem, &t->image.tables, c);
-    }
-    /* A jump to nowhere was most likely a call: its return address is on top of the stack. */
-    if (!first || !t->mem.read(t->mem.ctx, c->reg[UNWIND_RSP], &c->reg[UNWIND_RIP], 8))
-        return UNWIND_NO_TABLE;
-    c->reg[UNWIND_RSP] += 8;
-    c->exact = false;
-    return UNWIND_OK;
+    if (!find_image(mem, pc))
+        return false;
+    *t = image.tables;
+    return true;
 }
 
-/* The application's number of the call it is in lies in its frame (syscall.S). */
-static void print_border(virt_t kernel_pc)
-{
-    if (kernel_pc >= (virt_t)syscall_entry && kernel_pc < (virt_t)syscall_entry + ENTRY_SIZE)
-        kprintf("    --- system call ---\n");
-    else
-        kprintf("    --- trap ---\n");
-}
+static const struct backtrace_app frames = {
+    .print = print_frame,
+    .tables = tables_of,
+    .file_page = file_page,
+};
 
-void backtrace_print(const struct unwind_cursor *start)
+static int backtrace_init(void)
 {
-    struct unwind_cursor c = *start;
-    struct trace t = {.mem = {.read = trace_read}};
-    enum unwind_result r;
-    virt_t last = 0;
-    unsigned same = 0;
-    t.mem.ctx = &t;
-
-    for (unsigned nr = 0; nr < FRAMES_MAX; nr++) {
-        virt_t pc = unwind_pc(&c);
-        /* Runaway recursion: its frames are one line. */
-        bool repeated = nr > 0 && pc == last;
-        if (repeated)
-            same++;
-        else if (same > 0)
-            kprintf("    (%u times more)\n", same);
-        if (!repeated) {
-            same = 0;
-            if (is_kernel(pc))
-                print_kernel_frame(nr, &c);
-            else
-                print_user_frame(&t, nr, &c);
-        }
-        last = pc;
-        r = step(&t, &c, nr == 0);
-        if (r != UNWIND_OK) {
-            if (r != UNWIND_END)
-                kprintf("    (ends here: %s)\n", unwind_result_text(r));
-            return;
-        }
-        if (is_kernel(pc) && !is_kernel(c.reg[UNWIND_RIP]))
-            print_border(pc);
-    }
-    kprintf("    (more frames are not shown%s)\n", same > 0 ? ", most like the last" : "");
+    backtrace_app = &frames;
+    return 0;
 }
+INIT(INIT_LATE, backtrace_init);

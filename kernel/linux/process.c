@@ -3,6 +3,7 @@
  */
 #include "linux/process.h"
 
+#include "app.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/uaccess.h"
 #include "drivers/power.h"
@@ -63,7 +64,12 @@ static void add_default(const char **envp, unsigned *n, const char *word)
     envp[(*n)++] = word;
 }
 
-void process_start(void)
+void app_init(void)
+{
+    syscall_init();
+}
+
+void app_start(void)
 {
     static const char *argv[CMDLINE_MAX_INIT + 2], *envp[CMDLINE_MAX_INIT + 4];
     unsigned n = 0;

@@ -16,8 +16,6 @@ struct process {
 };
 extern struct process process;
 
-/* Loads init= and enters it; once, from the boot context. Does not return. */
-__noreturn void process_start(void);
 /* Ends the machine with a wait status's exit code (0-255; 128 + signal for a death by signal). */
 __noreturn void process_exit(int status);
 /* The current thread leaves; the last one ends the machine. */

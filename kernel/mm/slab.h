@@ -16,6 +16,8 @@ char *kstrdup(const char *s);
 
 /* Large memory that need not be physically contiguous (mm/vmalloc.c); rounded up to pages. */
 void *vmalloc(size_t size);
+/* The same of 2 MiB pages; rounded up to them. NULL also where only small ones are left. */
+void *vmalloc_huge(size_t size);
 void vfree(void *p);
 /* Maps device registers uncached; never unmapped. NULL when out of memory. */
 void *mmio_map(phys_t p, size_t size);

@@ -14,7 +14,10 @@ struct area {
     virt_t start;
     size_t size;
     bool device; /* pages are not ours to free */
+    bool huge;   /* of 2 MiB pages */
 };
+
+#define HUGE_ORDER 9
 
 static struct list areas = LIST_INIT(areas);
 
@@ -52,6 +55,43 @@ static void area_release(struct area *a, size_t mapped)
     kfree(a);
 }
 
+static void release_huge(struct area *a, size_t mapped)
+{
+    for (virt_t va = a->start; va < a->start + mapped; va += HUGE_SIZE) {
+        uint64_t *pde = pde_lookup(va, false);
+
+        frame_put(*pde & PTE_ADDR & ~(HUGE_SIZE - 1));
+        *pde = 0;
+    }
+    tlb_flush_all();
+    list_remove(&a->link);
+    kfree(a);
+}
+
+void *vmalloc_huge(size_t size)
+{
+    struct area *a;
+
+    size = ALIGN_UP(size, HUGE_SIZE);
+    a = size && size < KVMAP_END - KVMAP_BASE ? area_reserve(size, HUGE_SIZE) : NULL;
+    if (!a)
+        return NULL;
+    a->huge = true;
+    for (size_t off = 0; off < size; off += HUGE_SIZE) {
+        phys_t p = frame_alloc(HUGE_ORDER);
+        uint64_t *pde = p ? pde_lookup(a->start + off, true) : NULL;
+
+        if (!pde || *pde) { /* a table of small pages that were freed stays in the way */
+            if (p)
+                frame_put(p);
+            release_huge(a, off);
+            return NULL;
+        }
+        *pde = p | PTE_P | PTE_W | PTE_A | PTE_D | PTE_NX | PTE_G | PTE_HUGE;
+    }
+    return (void *)a->start;
+}
+
 void *vmalloc(size_t size)
 {
     struct area *a;
@@ -81,7 +121,10 @@ void vfree(void *p)
         return;
     list_for_each (a, &areas, struct area, link)
         if (a->start == (virt_t)p) {
-            area_release(a, a->size);
+            if (a->huge)
+                release_huge(a, a->size);
+            else
+                area_release(a, a->size);
             return;
         }
     panic("vfree of %p, which is not allocated", p);

@@ -206,7 +206,25 @@ static __attribute__((noinline)) bool receive(struct ethif *e)
 static bool ethif_poll(struct poller *poller)
 {
     struct ethif *e = container_of(poller, struct ethif, poller);
-    return netdev_rx_idle(e->dev) ? false : receive(e);
+    if (netdev_rx_idle(e->dev))
+        return false;
+    return unlikely(e->dev->steered != NULL) ? e->dev->steered(e->dev) : receive(e);
+}
+
+/* A packet that a raw user of the device has no use for. */
+static void input(struct netdev *d, struct netbuf *b)
+{
+    struct ethif *e = d->user;
+
+    if (unlikely(e->polling)) { /* from within the stack: it is lost, as if the ring had been full */
+        netbuf_free(b);
+        return;
+    }
+    e->polling = true;
+    tcp_sync_ticks();
+    eth_input(e, b);
+    e->polling = false;
+    net_flush();
 }
 
 static bool ethif_arm(struct poller *poller)
@@ -220,6 +238,8 @@ static void ethif_interrupt(struct netdev *d)
     struct ethif *e = d->user;
     ethif_poll(&e->poller);
 }
+
+const bool netdev_stream = true;
 
 static void tx_done(struct netdev *d, void *cookie)
 {
@@ -532,6 +552,7 @@ int ethif_attach(struct netdev *d)
     d->tx_done = tx_done;
     d->interrupt = ethif_interrupt;
     d->link_changed = link_changed;
+    d->input = input;
     if (netif_add_noaddr(&e->netif, e, ethif_init, ip_input) == NULL) {
         kfree(e);
         return -ENOMEM;

@@ -13,7 +13,8 @@
 
 struct netbuf_stats netbuf_stats;
 uint64_t netbuf_limit = MIN_BLOCKS, netbuf_many = MIN_BLOCKS / 4 * 3;
-struct netbuf *netbuf_free_list;
+struct netbuf_cache netbuf_cache;
+static struct netbuf *spilled;
 
 void netbuf_init(void)
 {
@@ -22,26 +23,44 @@ void netbuf_init(void)
     netbuf_many = netbuf_limit / 4 * 3;
 }
 
-/* Puts new blocks on the free list; its first, or NULL. */
-struct netbuf *netbuf_refill(void)
+void netbuf_spill(struct netbuf *b)
+{
+    b->next = spilled;
+    spilled = b;
+}
+
+static bool refill_from_list(void)
+{
+    while (spilled != NULL && netbuf_cache.n < NETBUF_CACHE / 2) {
+        netbuf_cache.block[netbuf_cache.n++] = spilled;
+        spilled = spilled->next;
+    }
+    return netbuf_cache.n > 0;
+}
+
+/* Puts blocks into the empty cache. False: there is no memory, or they are as many as they may be.
+ */
+bool netbuf_refill(void)
 {
     phys_t p = 0;
     unsigned order = CHUNK_ORDER;
+
+    if (refill_from_list())
+        return true;
     if (netbuf_stats.blocks < netbuf_limit) {
         while ((p = frame_alloc(order)) == 0 && order > 0)
             order--;
     }
     if (p == 0) {
         netbuf_stats.refused++;
-        return NULL;
+        return false;
     }
     uint8_t *mem = phys_to_virt(p);
     for (size_t off = 0; off < PAGE_SIZE << order; off += NETBUF_SIZE) {
         struct netbuf *b = (struct netbuf *)(mem + off);
         memset(b, 0, sizeof(*b));
-        b->next = netbuf_free_list;
-        netbuf_free_list = b;
+        netbuf_cache.block[netbuf_cache.n++] = b;
         netbuf_stats.blocks++;
     }
-    return netbuf_free_list;
+    return true;
 }

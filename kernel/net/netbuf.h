@@ -46,31 +46,36 @@ void netbuf_host_free(struct netbuf *b);
 #define netbuf_alloc netbuf_host_alloc
 #define netbuf_free  netbuf_host_free
 #else
-extern struct netbuf *netbuf_free_list;
+/* Free blocks: the last freed ones in an array, so that blocks come and go without a look into
+ * them; more of them in a list. */
+#define NETBUF_CACHE 512u
+struct netbuf_cache {
+    unsigned n;
+    struct netbuf *block[NETBUF_CACHE];
+};
+extern struct netbuf_cache netbuf_cache;
 
 /* Sets the limit; once, before the first allocation. */
 void netbuf_init(void);
-struct netbuf *netbuf_refill(void);
+bool netbuf_refill(void);
+void netbuf_spill(struct netbuf *b);
 
-/* NULL when there is none. next, data, len are undefined. */
+/* NULL when there is none. Its content is undefined. */
 static __always_inline struct netbuf *netbuf_alloc(void)
 {
-    struct netbuf *b = netbuf_free_list;
-    if (unlikely(b == NULL)) {
-        b = netbuf_refill();
-        if (b == NULL)
-            return NULL;
-    }
-    netbuf_free_list = b->next;
+    if (unlikely(netbuf_cache.n == 0) && !netbuf_refill())
+        return NULL;
     netbuf_stats.in_use++;
-    return b;
+    return netbuf_cache.block[--netbuf_cache.n];
 }
 
 static __always_inline void netbuf_free(struct netbuf *b)
 {
-    b->next = netbuf_free_list;
-    netbuf_free_list = b;
     netbuf_stats.in_use--;
+    if (likely(netbuf_cache.n < NETBUF_CACHE))
+        netbuf_cache.block[netbuf_cache.n++] = b;
+    else
+        netbuf_spill(b);
 }
 #endif
 

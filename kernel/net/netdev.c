@@ -5,6 +5,7 @@
 
 struct list netdev_list = LIST_INIT(netdev_list);
 static unsigned count;
+const bool netdev_stream __attribute__((weak)) = false;
 
 void netdev_register(struct netdev *d)
 {

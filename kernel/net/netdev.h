@@ -18,6 +18,8 @@
 #include "net/netbuf.h"
 #include "sched/thread.h"
 
+#include <wherry/netdev.h>
+
 /* features: what the device does for us, both ways */
 #define NETDEV_TX_CSUM 1u /* completes a TCP or UDP checksum */
 #define NETDEV_TX_TSO4 2u /* cuts TCP packets of up to 64 KiB into segments */
@@ -66,6 +68,11 @@ struct netdev_ops {
      * d->interrupt and is off then. */
     bool (*arm)(struct netdev *d, unsigned queue);
     bool (*link_up)(struct netdev *d);
+    /* For raw users (net/raw.c): frames of one block each, which come and go as netbufs but without a
+     * look into them. NULL: the driver cannot. rx_raw: up to max; a frame in several blocks is
+     * dropped. tx_raw: how many were queued; their blocks are freed when they have gone out. */
+    unsigned (*rx_raw)(struct netdev *d, struct wherry_packet *p, unsigned max);
+    unsigned (*tx_raw)(struct netdev *d, const struct wherry_packet *p, unsigned n);
 };
 
 struct netdev {
@@ -73,6 +80,7 @@ struct netdev {
     char name[16]; /* "eth0" */
     uint8_t mac[6];
     uint16_t mtu;
+    uint32_t ip4, mask4, gateway4; /* network order; set by who configures addresses; 0: none */
     uint32_t features;
     unsigned queues; /* pairs of receive and transmit queue */
     const struct netdev_ops *ops;
@@ -88,7 +96,15 @@ struct netdev {
     void (*tx_done)(struct netdev *d, void *cookie);
     void (*interrupt)(struct netdev *d); /* packets came in while armed */
     void (*link_changed)(struct netdev *d);
+    /* A raw user shares the device (net/raw.c): the user looks for packets by steered(), which hands
+     * back by input() what is not the raw user's. NULL: nobody does; nobody wants the rest. */
+    bool (*steered)(struct netdev *d);
+    void *raw;
+    void (*input)(struct netdev *d, struct netbuf *b);
 };
+
+/* Does anybody in the image want packets larger than a frame? True where the TCP/IP stack is. */
+extern const bool netdev_stream;
 
 static __always_inline bool netdev_rx_idle(const struct netdev *d)
 {

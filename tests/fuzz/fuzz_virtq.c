@@ -83,11 +83,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             virtq_kick(&vq);
             break;
         case 2: {
-            uintptr_t cookie = (uintptr_t)virtq_pop(&vq, &len);
+            uint32_t id;
+            uintptr_t cookie = (uintptr_t)virtq_peek(&vq, &id, &len);
             if (cookie) {
                 check(cookie < COOKIES && live[cookie] && len <= posted[cookie]);
                 live[cookie] = false;
                 in_flight--;
+            }
+            if (cookie && c & 0x40) { /* its place goes to another, which may be as long */
+                uint32_t w = c & 0x20 ? c : 0;
+                cookie = 1;
+                while (cookie < COOKIES && live[cookie])
+                    cookie++;
+                int r = virtq_exchange(&vq, id, c, c, w ? VIRTQ_WRITE : VIRTQ_READ, (void *)cookie);
+                check(r == 0 || (r == -EIO && vq.broken));
+                if (r == 0) {
+                    live[cookie] = true;
+                    posted[cookie] = w;
+                    in_flight++;
+                }
+            } else if (cookie) {
+                virtq_release(&vq, id);
             }
             break;
         }

@@ -216,13 +216,26 @@ static void traffic(unsigned size, bool packed, bool event_idx)
             complete(d, i, len);
         }
         uint32_t len;
-        for (uintptr_t c; (c = (uintptr_t)virtq_pop(&d->vq, &len)); done++) {
+        unsigned exchanged = 0;
+        uint32_t id;
+        for (uintptr_t c; (c = (uintptr_t)virtq_peek(&d->vq, &id, &len)); done++) {
             assert_true(c < 4096 && live[c]);
             assert_int_equal(len, expected_len[c]);
             live[c] = 0;
-            in_flight--;
+            if (rnd(2)) { /* the descriptors of the one go on with another */
+                while (live[next])
+                    next = next % 4095 + 1;
+                assert_int_equal(virtq_exchange(&d->vq, id, next * 0x1000, 64,
+                                                rnd(2) ? VIRTQ_WRITE : VIRTQ_READ, (void *)next),
+                                 0);
+                live[next] = 1;
+                exchanged++;
+            } else {
+                virtq_release(&d->vq, id);
+                in_flight--;
+            }
         }
-        assert_int_equal(in_flight, d->nr_held);
+        assert_int_equal(in_flight, d->nr_held + exchanged);
     }
     assert_int_equal(d->vq.stats.bad + d->vq.stats.bad_len, 0);
     device_free(d);

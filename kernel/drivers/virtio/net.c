@@ -27,7 +27,7 @@
 #define RING_SIZE    256u
 #define RING_SMALL   64u /* receive buffers kept posted when memory is short */
 #define SMALL_MEMORY (32 * MiB)
-#define REFILL_BATCH 16u /* buffers missing before the ring is refilled */
+#define REFILL_BATCH 16u /* buffers put into the ring before the device is shown them */
 #define RECLAIM_LOW  64u /* free transmit descriptors below which completions are taken */
 #define HDR_LEN      sizeof(struct virtio_net_hdr_v1)
 
@@ -39,6 +39,7 @@ struct virtio_net {
     struct virtq *rx, *tx;
     unsigned rx_posted, rx_target;
     bool link;
+    bool merged; /* VIRTIO_NET_F_MRG_RXBUF; without it QEMU before 10 leaves num_buffers 0 */
     struct virtio_net_hdr_v1 *spare; /* headers for packets without headroom, one a descriptor */
     uint16_t spare_next;
 };
@@ -65,22 +66,41 @@ static void rx_refill(struct virtio_net *n)
     }
 }
 
+/* The next buffer that was filled, *len bytes of it; another one takes its place in the ring. */
+static __always_inline struct netbuf *rx_take(struct virtio_net *n, uint32_t *len)
+{
+    uint32_t id;
+    struct netbuf *b = virtq_peek(n->rx, &id, len), *next;
+
+    if (b == NULL)
+        return NULL;
+    next = netbuf_alloc();
+    if (likely(next != NULL)) {
+        if (likely(virtq_exchange(n->rx, id, virt_to_phys(next) + NETBUF_HEAD, NETBUF_ROOM,
+                                  VIRTQ_WRITE, next) == 0))
+            return b;
+        netbuf_free(next);
+    } else {
+        n->dev.stats.rx_no_buffer++;
+        virtq_release(n->rx, id);
+    }
+    n->rx_posted--;
+    return b;
+}
+
 /* The other buffers of a packet that takes num. False: they are not there, the packet is gone. */
 static bool rx_merge(struct virtio_net *n, struct netbuf *head, unsigned num)
 {
     struct netbuf **tail = &head->next;
     for (unsigned i = 1; i < num; i++) {
         uint32_t len;
-        struct netbuf *b = virtq_pop(n->rx, &len);
+        struct netbuf *b = rx_take(n, &len);
         if (b == NULL || len == 0 || head->total + len > 0xffff + ETH_HLEN) {
-            if (b != NULL) {
-                n->rx_posted--;
+            if (b != NULL)
                 netbuf_free(b);
-            }
             netbuf_free_packet(head);
             return false;
         }
-        n->rx_posted--;
         b->data = NETBUF_HEAD;
         b->len = (uint16_t)len;
         b->next = NULL;
@@ -99,12 +119,11 @@ static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **p
     unsigned got = 0;
     while (got < max) {
         uint32_t len;
-        struct netbuf *b = virtq_pop(n->rx, &len);
+        struct netbuf *b = rx_take(n, &len);
         if (b == NULL)
             break;
-        n->rx_posted--;
         const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
-        unsigned num = h->num_buffers;
+        unsigned num = n->merged ? h->num_buffers : 1;
         if (unlikely(len < HDR_LEN + ETH_HLEN || num - 1 > 64)) {
             d->stats.rx_bad++;
             netbuf_free(b);
@@ -129,9 +148,22 @@ static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **p
         d->stats.rx_bytes += b->total;
         packets[got++] = b;
     }
-    if (n->rx_posted + REFILL_BATCH <= n->rx_target)
+    if (unlikely(n->rx_posted < n->rx_target))
         rx_refill(n);
+    else if (virtq_unkicked(n->rx) >= REFILL_BATCH)
+        virtq_kick(n->rx);
     return got;
+}
+
+/* Cookies of raw frames: the block, and this bit. */
+#define RAW 1ul
+
+static __always_inline void tx_done(struct virtio_net *n, void *cookie)
+{
+    if ((uintptr_t)cookie & RAW)
+        netbuf_free((struct netbuf *)((uintptr_t)cookie - RAW));
+    else
+        n->dev.tx_done(&n->dev, cookie);
 }
 
 static void net_tx_reclaim(struct netdev *d, unsigned queue)
@@ -140,30 +172,47 @@ static void net_tx_reclaim(struct netdev *d, unsigned queue)
     uint32_t len;
     void *cookie;
     while ((cookie = virtq_pop(n->tx, &len)) != NULL)
-        d->tx_done(d, cookie);
+        tx_done(n, cookie);
 }
 
-/* One piece, nothing to segment: what nearly every packet is. The header's 12 bytes are written as two
- * words: flags, no GSO, csum_start; csum_offset, num_buffers 0. */
+/* One piece, nothing to segment: what nearly every packet is. The header's 12 bytes are written as
+ * two words: flags, no GSO, csum_start; csum_offset, num_buffers 0. */
 _Static_assert(offsetof(struct virtio_net_hdr_v1, csum_start) == 6 &&
                    offsetof(struct virtio_net_hdr_v1, csum_offset) == 8,
                "the words of the header");
-static __always_inline int net_tx_simple(struct virtio_net *n, const struct netdev_tx *t)
+static __always_inline int tx_one(struct virtio_net *n, const void *frame, uint32_t len,
+                                  uint64_t csum_start, uint32_t csum_off, void *cookie)
 {
-    uint8_t *h = (uint8_t *)t->frags->data - HDR_LEN;
-    uint32_t len = t->frags->len;
-    uint64_t first = (uint64_t)t->csum_start << 48;
-    uint32_t last = t->csum_off;
+    uint8_t *h = (uint8_t *)frame - HDR_LEN;
+    uint64_t first = csum_start << 48;
+    uint32_t id, ignored;
+    void *done;
     int r;
 
     if (likely(first != 0))
         first |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
     __builtin_memcpy(h, &first, sizeof(first));
-    __builtin_memcpy(h + 8, &last, sizeof(last));
-    r = virtq_add_one(n->tx, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, t->cookie);
+    __builtin_memcpy(h + 8, &csum_off, sizeof(csum_off));
+    /* Mostly an earlier packet has gone out, and its descriptor serves. */
+    done = virtq_peek(n->tx, &id, &ignored);
+    if (done != NULL) {
+        r = virtq_exchange(n->tx, id, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, cookie);
+        tx_done(n, done);
+        return r;
+    }
+    return virtq_add_one(n->tx, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, cookie);
+}
+
+static __always_inline int net_tx_simple(struct virtio_net *n, const struct netdev_tx *t)
+{
+    uint32_t len = t->frags->len;
+    int r = tx_one(n, t->frags->data, len, t->csum_start, t->csum_off, t->cookie);
+
     if (likely(r == 0)) {
         n->dev.stats.tx_packets++;
         n->dev.stats.tx_bytes += len;
+    } else {
+        n->dev.stats.tx_full++;
     }
     return r;
 }
@@ -175,6 +224,8 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
     unsigned nseg = 0;
     struct virtio_net_hdr_v1 *h;
 
+    if (likely(t->headroom && t->nfrags == 1 && t->gso_size == 0))
+        return net_tx_simple(n, t);
     if (unlikely(t->nfrags > NETDEV_MAX_FRAGS))
         return -EINVAL;
     if (virtq_nfree(n->tx) < RECLAIM_LOW)
@@ -183,8 +234,6 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         d->stats.tx_full++;
         return -ENOSPC;
     }
-    if (likely(t->headroom && t->nfrags == 1 && t->gso_size == 0))
-        return net_tx_simple(n, t);
     const struct netdev_frag *f = t->frags;
     if (likely(t->headroom)) {
         h = (struct virtio_net_hdr_v1 *)f->data - 1;
@@ -219,6 +268,74 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
     return r;
 }
 
+/* ---- Raw frames ---- */
+
+static unsigned net_rx_raw(struct netdev *d, struct wherry_packet *p, unsigned max)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned got = 0;
+    uint64_t bytes = 0;
+
+    while (got < max) {
+        const struct virtio_net_hdr_v1 *h;
+        struct netbuf *b;
+        uint32_t len;
+
+        b = rx_take(n, &len);
+        if (b == NULL)
+            break;
+        h = (const void *)((uint8_t *)b + NETBUF_HEAD);
+        if (unlikely(len < HDR_LEN + ETH_HLEN || (n->merged && h->num_buffers != 1))) {
+            unsigned num = n->merged ? h->num_buffers : 1;
+
+            d->stats.rx_bad++;
+            b->total = len;
+            b->next = NULL;
+            if (num - 2 <= 62 && !rx_merge(n, b, num))
+                continue;
+            netbuf_free_packet(b);
+            continue;
+        }
+        len -= HDR_LEN;
+        bytes += len;
+        p[got].data = (uint8_t *)(h + 1);
+        p[got].len = (uint16_t)len;
+        p[got].flags = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM  ? WHERRY_RX_CSUM_OK | WHERRY_RX_PARTIAL
+                       : h->flags & VIRTIO_NET_HDR_F_DATA_VALID ? WHERRY_RX_CSUM_OK
+                                                                : 0;
+        got++;
+    }
+    d->stats.rx_packets += got;
+    d->stats.rx_bytes += bytes;
+    if (unlikely(n->rx_posted < n->rx_target))
+        rx_refill(n);
+    else if (virtq_unkicked(n->rx) >= REFILL_BATCH)
+        virtq_kick(n->rx);
+    return got;
+}
+
+static unsigned net_tx_raw(struct netdev *d, const struct wherry_packet *p, unsigned n)
+{
+    struct virtio_net *v = container_of(d, struct virtio_net, dev);
+    uint64_t bytes = 0;
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        uintptr_t block = ALIGN_DOWN((uintptr_t)p[i].data, (uintptr_t)NETBUF_SIZE);
+        bool csum = p[i].flags & WHERRY_TX_CSUM;
+
+        if (unlikely(tx_one(v, p[i].data, p[i].len, csum ? p[i].csum_start : 0,
+                            csum ? p[i].csum_off : 0, (void *)(block | RAW)) != 0)) {
+            d->stats.tx_full++;
+            break;
+        }
+        bytes += p[i].len;
+    }
+    d->stats.tx_packets += i;
+    d->stats.tx_bytes += bytes;
+    return i;
+}
+
 static void net_kick(struct netdev *d, unsigned queue)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
@@ -245,6 +362,8 @@ static const struct netdev_ops net_ops = {
     .tx_reclaim = net_tx_reclaim,
     .arm = net_arm,
     .link_up = net_link_up,
+    .rx_raw = net_rx_raw,
+    .tx_raw = net_tx_raw,
 };
 
 static void rx_interrupt(struct virtq *vq)
@@ -309,6 +428,10 @@ static int net_probe(struct virtio_device *vdev)
     /* Merged packets need merged buffers; both need the checksum features (§5.1.3.1). */
     if (vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF))
         wanted |= VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6);
+    if (!netdev_stream)
+        wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) |
+                    VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) |
+                    VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6));
     if (!(vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_CSUM)))
         wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6));
     if (!(vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM)))
@@ -321,6 +444,7 @@ static int net_probe(struct virtio_device *vdev)
     if (n == NULL)
         return -ENOMEM;
     n->vdev = vdev;
+    n->merged = virtio_has(vdev, VIRTIO_NET_F_MRG_RXBUF);
     n->dev.ops = &net_ops;
     n->dev.queues = 1;
     vdev->priv = n;

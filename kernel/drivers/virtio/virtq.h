@@ -194,6 +194,12 @@ static __always_inline int virtq_add_one(struct virtq *vq, phys_t addr, uint32_t
     return virtq_add(vq, &seg, 1, cookie);
 }
 
+/* Buffers (packed: descriptors) added since the last virtq_kick(). */
+static __always_inline unsigned virtq_unkicked(const struct virtq *vq)
+{
+    return unlikely(vq->packed) ? vq->unkicked : vq->avail_idx - vq->published;
+}
+
 /* Publishes what was added since the last call and, if the device wants to know, tells it. */
 static __always_inline void virtq_kick(struct virtq *vq)
 {
@@ -221,34 +227,85 @@ static __always_inline bool virtq_pending(const struct virtq *vq)
            unlikely(vq->packed && virtq_pending_slow(vq));
 }
 
-/* The cookie of the next buffer the device has finished, and in *len the bytes it wrote; NULL if
- * there is none. The buffer's descriptors are free again. */
-static __always_inline void *virtq_pop(struct virtq *vq, uint32_t *len)
+/*
+ * The cookie of the next buffer the device has finished, in *len the bytes it wrote and in *id its
+ * name for the following; NULL if there is none. virtq_release() or virtq_exchange() must follow at
+ * once.
+ */
+#define VIRTQ_TAKEN UINT32_MAX /* an id: the descriptors are free already */
+static __always_inline void *virtq_peek(struct virtq *vq, uint32_t *id, uint32_t *len)
 {
     struct vring_used *used = vq->used;
-    struct virtq_slot *slots = vq->slot;
-    uint32_t mask = vq->mask, at = vq->last_used;
+    uint32_t at = vq->last_used;
+    uint64_t e;
+
+    *id = VIRTQ_TAKEN;
     barrier(); /* look at the index each time */
     if (used->idx == (uint16_t)at)
         return unlikely(vq->packed) ? virtq_pop_slow(vq, len) : NULL;
     dma_rmb(); /* the index before the entry */
-    uint64_t e;
-    __builtin_memcpy(&e, &used->ring[at & mask], sizeof(e));
+    __builtin_memcpy(&e, &used->ring[at & vq->mask], sizeof(e));
     barrier(); /* what was read is what is checked and used */
-    uint32_t id = (uint32_t)e, got = (uint32_t)(e >> 32);
-    if (unlikely(id > mask || got >= slots[id].limit)) /* not in flight, or too long */
-        return virtq_pop_bad(vq, id, len);
-    struct virtq_slot *s = &slots[id], *tail = s;
-    uint32_t n = s->ndesc;
-    if (n != 1)
-        tail = &slots[slots[s->next].ndesc];
-    vq->last_used = at + 1;
-    vq->nfree += n;
+    *len = (uint32_t)(e >> 32);
+    if (unlikely((uint32_t)e > vq->mask ||
+                 *len >= vq->slot[(uint32_t)e].limit)) /* not in flight, or too long */
+        return virtq_pop_bad(vq, (uint32_t)e, len);
+    *id = (uint32_t)e;
+    return vq->slot[(uint32_t)e].cookie;
+}
+
+/* The descriptors of the buffer that virtq_peek() found are free again. */
+static __always_inline void virtq_release(struct virtq *vq, uint32_t id)
+{
+    struct virtq_slot *s, *tail;
+
+    if (unlikely(id == VIRTQ_TAKEN))
+        return;
+    s = tail = &vq->slot[id];
+    if (s->ndesc != 1)
+        tail = &vq->slot[vq->slot[s->next].ndesc];
+    vq->last_used++;
+    vq->nfree += s->ndesc;
     s->limit = 0;
     tail->next = (uint16_t)vq->free_head;
     vq->free_head = id;
-    *len = got;
-    return s->cookie;
+}
+
+/* virtq_release() and virtq_add_one() in one: the descriptor goes on with another buffer. Never
+ * for want of room, but -EIO if the queue broke. */
+static __always_inline int virtq_exchange(struct virtq *vq, uint32_t id, phys_t addr, uint32_t len,
+                                          unsigned flags, void *cookie)
+{
+    uint64_t rest = len | (uint64_t)flags << 32; /* §2.7.5: len, flags, next */
+    struct virtq_slot *s;
+    uint32_t at;
+
+    if (unlikely(id == VIRTQ_TAKEN || vq->slot[id].ndesc != 1)) {
+        virtq_release(vq, id);
+        return virtq_add_one(vq, addr, len, flags, cookie);
+    }
+    s = &vq->slot[id];
+    vq->desc[id].addr = addr;
+    __builtin_memcpy(&vq->desc[id].len, &rest, sizeof(rest));
+    s->cookie = cookie;
+    s->limit = flags & VIRTQ_WRITE ? 1 + len : 1;
+    at = vq->avail_idx;
+    vq->avail->ring[at & vq->mask] = (uint16_t)id;
+    vq->avail_idx = at + 1;
+    vq->last_used++;
+    return 0;
+}
+
+/* The cookie of the next buffer the device has finished, and in *len the bytes it wrote; NULL if
+ * there is none. The buffer's descriptors are free again. */
+static __always_inline void *virtq_pop(struct virtq *vq, uint32_t *len)
+{
+    uint32_t id;
+    void *cookie = virtq_peek(vq, &id, len);
+
+    if (likely(cookie))
+        virtq_release(vq, id);
+    return cookie;
 }
 
 /*

@@ -16,3 +16,13 @@ struct unwind_cursor backtrace_cursor(const struct trap_frame *f);
 /* Prints frames from c on, out of the kernel into the application if it leads there, and why it
  * ended. */
 void backtrace_print(const struct unwind_cursor *c);
+
+/* What is known of the application's frames; NULL: there is no application in memory of its own. */
+struct backtrace_app {
+    void (*print)(struct unwind_memory *mem, unsigned nr, const struct unwind_cursor *c);
+    /* The unwind tables that cover pc; hdr 0: the image has none. False: pc is in no image. */
+    bool (*tables)(struct unwind_memory *mem, virt_t pc, struct unwind_tables *t);
+    /* The content of a page that is not mapped yet but at hand; or NULL. */
+    const char *(*file_page)(virt_t page);
+};
+extern const struct backtrace_app *backtrace_app;
