@@ -84,6 +84,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 2: {
             uint32_t id;
+            struct virtq_burst burst;
+            if (c & 0x80) { /* some at once, whose places go to others as long */
+                virtq_burst_begin(&burst, &vq, 1 + (c >> 3 & 3));
+                while (virtq_burst_next(&burst)) {
+                    uintptr_t done = (uintptr_t)burst.cookie, fresh = 1;
+                    check(done < COOKIES && live[done] && burst.len <= posted[done]);
+                    live[done] = false;
+                    while (fresh < COOKIES && live[fresh])
+                        fresh++;
+                    virtq_burst_exchange(&burst, c, posted[done],
+                                         posted[done] ? VIRTQ_WRITE : VIRTQ_READ, c & 0x40,
+                                         (void *)fresh);
+                    live[fresh] = true;
+                    posted[fresh] = posted[done];
+                }
+                virtq_burst_end(&burst);
+                break;
+            }
             uintptr_t cookie = (uintptr_t)virtq_peek(&vq, &id, &len);
             if (cookie) {
                 check(cookie < COOKIES && live[cookie] && len <= posted[cookie]);

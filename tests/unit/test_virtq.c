@@ -217,7 +217,24 @@ static void traffic(unsigned size, bool packed, bool event_idx)
         }
         uint32_t len;
         unsigned exchanged = 0;
+        struct virtq_burst burst;
         uint32_t id;
+
+        virtq_burst_begin(&burst, &d->vq, rnd(3));
+        while (virtq_burst_next(&burst)) {
+            uintptr_t c = (uintptr_t)burst.cookie;
+            assert_true(c < 4096 && live[c]);
+            assert_int_equal(burst.len, expected_len[c]);
+            live[c] = 0;
+            while (live[next])
+                next = next % 4095 + 1;
+            virtq_burst_exchange(&burst, next * 0x1000, 64, rnd(2) ? VIRTQ_WRITE : VIRTQ_READ,
+                                 false, (void *)next);
+            live[next] = 1;
+            exchanged++;
+            done++;
+        }
+        virtq_burst_end(&burst);
         for (uintptr_t c; (c = (uintptr_t)virtq_peek(&d->vq, &id, &len)); done++) {
             assert_true(c < 4096 && live[c]);
             assert_int_equal(len, expected_len[c]);

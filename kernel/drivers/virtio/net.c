@@ -66,6 +66,12 @@ static void rx_refill(struct virtio_net *n)
     }
 }
 
+/* virt_to_phys() of a netbuf or a part of it, which are never in the kernel's image. */
+static __always_inline phys_t block_phys(const void *p)
+{
+    return (uintptr_t)p - DIRECT_BASE;
+}
+
 /* The next buffer that was filled, *len bytes of it; another one takes its place in the ring. */
 static __always_inline struct netbuf *rx_take(struct virtio_net *n, uint32_t *len)
 {
@@ -270,41 +276,82 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
 
 /* ---- Raw frames ---- */
 
+static __always_inline void put_raw(struct wherry_packet *p, struct netbuf *b, uint32_t len)
+{
+    const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
+
+    p->data = (uint8_t *)(h + 1);
+    p->len = (uint16_t)(len - HDR_LEN);
+    p->flags = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM   ? WHERRY_RX_CSUM_OK | WHERRY_RX_PARTIAL
+               : h->flags & VIRTIO_NET_HDR_F_DATA_VALID ? WHERRY_RX_CSUM_OK
+                                                        : 0;
+}
+
+/* What is usual: frames in one block each, and blocks at hand to take their places. */
+static __always_inline unsigned rx_raw_burst(struct virtio_net *n, struct wherry_packet *p,
+                                             unsigned max)
+{
+    struct virtq_burst q;
+    unsigned got = 0, spare = netbuf_cache.n;
+
+    virtq_burst_begin(&q, n->rx, MIN(max, spare));
+    while (virtq_burst_next(&q)) {
+        struct netbuf *b = q.cookie, *next = netbuf_cache.block[spare - 1];
+
+        if (unlikely(
+                q.len < HDR_LEN + ETH_HLEN ||
+                (n->merged &&
+                 ((struct virtio_net_hdr_v1 *)((uint8_t *)b + NETBUF_HEAD))->num_buffers != 1)))
+            break;
+        spare--;
+        virtq_burst_exchange(&q, block_phys(next) + NETBUF_HEAD, NETBUF_ROOM, VIRTQ_WRITE, true,
+                             next);
+        put_raw(&p[got++], b, q.len);
+    }
+    virtq_burst_end(&q);
+    netbuf_cache.n = spare;
+    netbuf_stats.in_use += got;
+    return got;
+}
+
+/* One of any kind: a frame in several blocks, or of no length, is dropped. False: there is none. */
+static __attribute__((noinline)) bool rx_raw_one(struct virtio_net *n, struct wherry_packet *p,
+                                                 bool *good)
+{
+    const struct virtio_net_hdr_v1 *h;
+    struct netbuf *b;
+    unsigned num;
+    uint32_t len;
+
+    b = rx_take(n, &len);
+    if (b == NULL)
+        return false;
+    h = (const void *)((uint8_t *)b + NETBUF_HEAD);
+    num = n->merged ? h->num_buffers : 1;
+    *good = len >= HDR_LEN + ETH_HLEN && num == 1;
+    if (*good) {
+        put_raw(p, b, len);
+        return true;
+    }
+    n->dev.stats.rx_bad++;
+    b->total = len;
+    b->next = NULL;
+    if (num - 2 > 62 || rx_merge(n, b, num))
+        netbuf_free_packet(b);
+    return true;
+}
+
 static unsigned net_rx_raw(struct netdev *d, struct wherry_packet *p, unsigned max)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    unsigned got = 0;
+    unsigned got = rx_raw_burst(n, p, max);
     uint64_t bytes = 0;
+    bool good;
 
-    while (got < max) {
-        const struct virtio_net_hdr_v1 *h;
-        struct netbuf *b;
-        uint32_t len;
-
-        b = rx_take(n, &len);
-        if (b == NULL)
-            break;
-        h = (const void *)((uint8_t *)b + NETBUF_HEAD);
-        if (unlikely(len < HDR_LEN + ETH_HLEN || (n->merged && h->num_buffers != 1))) {
-            unsigned num = n->merged ? h->num_buffers : 1;
-
-            d->stats.rx_bad++;
-            b->total = len;
-            b->next = NULL;
-            if (num - 2 <= 62 && !rx_merge(n, b, num))
-                continue;
-            netbuf_free_packet(b);
-            continue;
-        }
-        len -= HDR_LEN;
-        bytes += len;
-        p[got].data = (uint8_t *)(h + 1);
-        p[got].len = (uint16_t)len;
-        p[got].flags = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM  ? WHERRY_RX_CSUM_OK | WHERRY_RX_PARTIAL
-                       : h->flags & VIRTIO_NET_HDR_F_DATA_VALID ? WHERRY_RX_CSUM_OK
-                                                                : 0;
-        got++;
-    }
+    while (unlikely(got < max && virtq_pending(n->rx)) && rx_raw_one(n, &p[got], &good))
+        got += good;
+    for (unsigned i = 0; i < got; i++)
+        bytes += p[i].len;
     d->stats.rx_packets += got;
     d->stats.rx_bytes += bytes;
     if (unlikely(n->rx_posted < n->rx_target))
@@ -314,23 +361,59 @@ static unsigned net_rx_raw(struct netdev *d, struct wherry_packet *p, unsigned m
     return got;
 }
 
+static __always_inline uint8_t *put_header(const struct wherry_packet *p)
+{
+    uint8_t *h = p->data - HDR_LEN;
+    bool csum = p->flags & WHERRY_TX_CSUM;
+    uint64_t first = csum ? (uint64_t)p->csum_start << 48 | VIRTIO_NET_HDR_F_NEEDS_CSUM : 0;
+    uint32_t last = csum ? p->csum_off : 0;
+
+    __builtin_memcpy(h, &first, sizeof(first));
+    __builtin_memcpy(h + 8, &last, sizeof(last));
+    return h;
+}
+
+static __always_inline void *raw_cookie(const struct wherry_packet *p)
+{
+    return (void *)(ALIGN_DOWN((uintptr_t)p->data, (uintptr_t)NETBUF_SIZE) | RAW);
+}
+
+/* As many as earlier packets have gone out: theirs are the descriptors. */
+static __always_inline unsigned tx_raw_burst(struct virtio_net *v, const struct wherry_packet *p,
+                                             unsigned n)
+{
+    struct virtq_burst q;
+    unsigned i = 0;
+
+    virtq_burst_begin(&q, v->tx, n);
+    for (; virtq_burst_next(&q); i++) {
+        void *done = q.cookie;
+
+        virtq_burst_exchange(&q, block_phys(put_header(&p[i])), (uint32_t)HDR_LEN + p[i].len,
+                             VIRTQ_READ, false, raw_cookie(&p[i]));
+        tx_done(v, done);
+    }
+    virtq_burst_end(&q);
+    return i;
+}
+
 static unsigned net_tx_raw(struct netdev *d, const struct wherry_packet *p, unsigned n)
 {
     struct virtio_net *v = container_of(d, struct virtio_net, dev);
+    unsigned i = tx_raw_burst(v, p, n);
     uint64_t bytes = 0;
-    unsigned i;
 
-    for (i = 0; i < n; i++) {
-        uintptr_t block = ALIGN_DOWN((uintptr_t)p[i].data, (uintptr_t)NETBUF_SIZE);
+    for (; i < n; i++) {
         bool csum = p[i].flags & WHERRY_TX_CSUM;
 
         if (unlikely(tx_one(v, p[i].data, p[i].len, csum ? p[i].csum_start : 0,
-                            csum ? p[i].csum_off : 0, (void *)(block | RAW)) != 0)) {
+                            csum ? p[i].csum_off : 0, raw_cookie(&p[i])) != 0)) {
             d->stats.tx_full++;
             break;
         }
-        bytes += p[i].len;
     }
+    for (unsigned k = 0; k < i; k++)
+        bytes += p[k].len;
     d->stats.tx_packets += i;
     d->stats.tx_bytes += bytes;
     return i;

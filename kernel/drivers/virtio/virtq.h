@@ -296,6 +296,82 @@ static __always_inline int virtq_exchange(struct virtq *vq, uint32_t id, phys_t 
     return 0;
 }
 
+/*
+ * virtq_peek() and virtq_exchange() for a burst, with the queue's state in registers:
+ *
+ *     virtq_burst_begin(&b, vq, max);
+ *     while (virtq_burst_next(&b))
+ *         ... b.cookie has b.len bytes; virtq_burst_exchange(&b, ...) ...
+ *     virtq_burst_end(&b);
+ *
+ * Ends where max are done, nothing has come, or something is not as usual (a chain, a lie, a packed
+ * ring): virtq_peek() goes on there. Nothing else may touch the queue meanwhile.
+ */
+struct virtq_burst {
+    struct virtq *vq;
+    struct vring_desc *desc;
+    struct vring_avail *avail;
+    const struct vring_used *used;
+    struct virtq_slot *slot;
+    uint32_t mask, at, to, avail_idx, id, len;
+    void *cookie;
+};
+
+static __always_inline void virtq_burst_begin(struct virtq_burst *b, struct virtq *vq, unsigned max)
+{
+    uint32_t ready;
+
+    b->vq = vq;
+    b->desc = vq->desc;
+    b->avail = vq->avail;
+    b->used = vq->used;
+    b->slot = vq->slot;
+    b->mask = vq->mask;
+    b->at = vq->last_used;
+    b->avail_idx = vq->avail_idx;
+    ready = (uint16_t)(READ_ONCE(vq->used->idx) - (uint16_t)vq->last_used);
+    b->to = b->at + (unlikely(ready > vq->size) ? 0 : MIN(ready, max));
+    dma_rmb(); /* the index before the entries */
+}
+
+static __always_inline bool virtq_burst_next(struct virtq_burst *b)
+{
+    uint64_t e;
+
+    if (b->at == b->to)
+        return false;
+    __builtin_memcpy(&e, &b->used->ring[b->at & b->mask], sizeof(e));
+    barrier(); /* what was read is what is checked and used */
+    b->id = (uint32_t)e;
+    b->len = (uint32_t)(e >> 32);
+    if (unlikely(b->id > b->mask || b->len >= b->slot[b->id].limit || b->slot[b->id].ndesc != 1))
+        return false;
+    b->cookie = b->slot[b->id].cookie;
+    return true;
+}
+
+/* As virtq_exchange(). same: the length and direction are those of the buffer before. */
+static __always_inline void virtq_burst_exchange(struct virtq_burst *b, phys_t addr, uint32_t len,
+                                                 unsigned flags, bool same, void *cookie)
+{
+    b->desc[b->id].addr = addr;
+    b->slot[b->id].cookie = cookie;
+    if (!same) {
+        uint64_t rest = len | (uint64_t)flags << 32;
+
+        __builtin_memcpy(&b->desc[b->id].len, &rest, sizeof(rest));
+        b->slot[b->id].limit = flags & VIRTQ_WRITE ? 1 + len : 1;
+    }
+    b->avail->ring[b->avail_idx++ & b->mask] = (uint16_t)b->id;
+    b->at++;
+}
+
+static __always_inline void virtq_burst_end(const struct virtq_burst *b)
+{
+    b->vq->last_used = b->at;
+    b->vq->avail_idx = b->avail_idx;
+}
+
 /* The cookie of the next buffer the device has finished, and in *len the bytes it wrote; NULL if
  * there is none. The buffer's descriptors are free again. */
 static __always_inline void *virtq_pop(struct virtq *vq, uint32_t *len)
