@@ -73,12 +73,14 @@ my ($host, $port) = @ARGV;
 my $echo = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => "udp") or die;
 sub ask {
     my $text = shift;
-    for (1 .. 5) { # datagrams may be lost
-        $echo->send($text) or next;
-        while (IO::Select->new($echo)->can_read(1)) {
-            defined $echo->recv(my $answer, 2048) or last;
-            return $answer if $text eq "limit" || $answer eq $text;
+    for (1 .. 20) { # datagrams may be lost, and at first refused: the program is not up yet
+        if ($echo->send($text)) {
+            while (IO::Select->new($echo)->can_read(1)) {
+                defined $echo->recv(my $answer, 2048) or last;
+                return $answer if $text eq "limit" || $answer eq $text;
+            }
         }
+        usleep(100000);
     }
     die "no answer to $text\n";
 }
