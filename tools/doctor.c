@@ -157,6 +157,7 @@ static void programs(void)
         {"wrk", "wrk", "benchmarks"},
         {"dnsperf", "dnsperf", "tests, benchmarks"},
         {"httperf", "httperf", "benchmarks"},
+        {"dpdk-testpmd", "dpdk-dev", "pktgen is built with DPDK"},
         {"gdb", "gdb", "--gdb"},
         {"ip", "iproute2", "tap networking"},
         {"prove", "perl", "tests"},

@@ -5,6 +5,7 @@
 #include "cc.h"
 #include "doctor.h"
 #include "load/load.h"
+#include "pktgen.h"
 #include "run.h"
 #include "util.h"
 
@@ -18,6 +19,7 @@ static const struct command {
 } commands[] = {
     {"run", run_main, "boot a program, or a root file system, as a virtual machine"},
     {"load", load_main, "offer load to a server, verify and measure its answers"},
+    {"pktgen", pktgen_main, "the same over vhost-user, by a generator that polls (needs DPDK)"},
     {"bench", bench_main, "measure systems under one load, as a specification says"},
     {"report", report_main, "derive a sweep's numbers and plots from its raw records"},
     {"cc", cc_main, "link a C program into a kernel image of its own"},

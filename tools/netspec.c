@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool copy_address(char to[16], const char *s)
@@ -40,18 +41,73 @@ static bool copy_cidr(struct netspec *n, char *s)
     return copy_address(n->ip, s);
 }
 
-static bool parse_tap(char *s, struct netspec *n, struct why *w)
+/* What may be said of the device (virtio 1.2 §5.1, §6), as QEMU calls it. in_order needs a QEMU
+ * that has it (9.1). */
+static const char *const switches[] = {"mrg_rxbuf", "packed", "event_idx", "indirect_desc",
+                                       "in_order"};
+static const char *const sizes[] = {"rx_queue_size", "tx_queue_size"};
+enum { QUEUE_SIZE_MIN = 256, QUEUE_SIZE_MAX = 1024, QUEUES_MAX = 8 };
+
+static bool is_name(const char *word, const char *name)
 {
+    size_t n = strlen(name);
+
+    return strncmp(word, name, n) == 0 && word[n] == '=';
+}
+
+static bool device_word(struct netspec *n, const char *word)
+{
+    size_t len = strlen(n->device);
+
+    if (len + 1 + strlen(word) >= sizeof(n->device))
+        return false;
+    snprintf(n->device + len, sizeof(n->device) - len, ",%s", word);
+    return true;
+}
+
+/* 1: it is one; 0: it is none; -1: its value is wrong. */
+static int parse_device_word(const char *word, struct netspec *n)
+{
+    const char *value = strchr(word, '=') ? strchr(word, '=') + 1 : "";
+    unsigned long number;
+    char *end;
+
+    for (size_t i = 0; i < ARRAY_LEN(switches); i++)
+        if (is_name(word, switches[i]))
+            return (!strcmp(value, "on") || !strcmp(value, "off")) && device_word(n, word) ? 1 : -1;
+    number = *value >= '0' && *value <= '9' ? strtoul(value, &end, 10) : 0;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        if (is_name(word, sizes[i]))
+            return number >= QUEUE_SIZE_MIN && number <= QUEUE_SIZE_MAX && !*end &&
+                           !(number & (number - 1)) && device_word(n, word)
+                       ? 1
+                       : -1;
+    if (!is_name(word, "queues"))
+        return 0;
+    if (number < 1 || number > QUEUES_MAX || *end || n->kind != NET_VHOST_USER)
+        return -1;
+    n->queues = number;
+    return 1;
+}
+
+/* tap:NAME,WORDS or vhost-user:NAME,WORDS */
+static bool parse_link(char *s, const char *kind, char *name, size_t room, struct netspec *n,
+                       struct why *w)
+{
+    bool vhost = n->kind == NET_VHOST_USER;
     char *save = NULL, *word = strtok_r(s, ",", &save);
 
-    n->kind = NET_TAP;
-    if (!word || strlen(word) >= sizeof(n->ifname))
-        return because(w,
-                       "--net tap: name an interface, as in tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1");
-    strcpy(n->ifname, word);
+    if (!word || strlen(word) >= room)
+        return because(w, "--net %s: name %s, as in %s,ip=10.0.0.2/24,gw=10.0.0.1", kind,
+                       vhost ? "the peer's socket" : "an interface",
+                       vhost ? "vhost-user:/tmp/net.sock" : "tap:tap0");
+    strcpy(name, word);
     while ((word = strtok_r(NULL, ",", &save))) {
+        int of_device = parse_device_word(word, n);
         bool ok;
-        if (strcmp(word, "ip=dhcp") == 0)
+        if (of_device)
+            ok = of_device > 0;
+        else if (strcmp(word, "ip=dhcp") == 0)
             ok = n->dhcp = true;
         else if (strncmp(word, "ip=", 3) == 0)
             ok = copy_cidr(n, word + 3);
@@ -60,33 +116,54 @@ static bool parse_tap(char *s, struct netspec *n, struct why *w)
         else if (strncmp(word, "dns=", 4) == 0)
             ok = copy_address(n->dns, word + 4);
         else
-            return because(w, "--net tap: unknown word %s (ip=, gw=, dns=)", word);
+            return because(w,
+                           "--net %s: unknown word %s (ip=, gw=, dns=; of the device mrg_rxbuf=, "
+                           "packed=, event_idx=, indirect_desc=, in_order=, rx_queue_size=, "
+                           "tx_queue_size=%s)",
+                           kind, word, vhost ? ", queues=" : "");
         if (!ok)
-            return because(w, "--net tap: %s: write ip=ADDRESS/BITS, gw=ADDRESS, dns=ADDRESS",
-                           word);
+            return because(w,
+                           "--net %s: %s: write ip=ADDRESS/BITS, gw=ADDRESS, dns=ADDRESS, "
+                           "mrg_rxbuf=on|off, rx_queue_size=256, 512 or 1024%s",
+                           kind, word, vhost ? ", queues=1 to 8" : "");
     }
     if (!n->dhcp && !n->ip[0])
-        return because(w, "--net tap: give the guest an address with ip=ADDRESS/BITS or ip=dhcp");
+        return because(w, "--net %s: give the guest an address with ip=ADDRESS/BITS or ip=dhcp",
+                       kind);
     if (n->dhcp && (n->ip[0] || n->gw[0]))
-        return because(w, "--net tap: ip=dhcp and fixed addresses exclude each other");
+        return because(w, "--net %s: ip=dhcp and fixed addresses exclude each other", kind);
     return true;
+}
+
+static bool parse_link_copy(const char *text, const char *kind, char *name, size_t room,
+                            struct netspec *n, struct why *w)
+{
+    char *s = xstrdup(text);
+    bool ok = parse_link(s, kind, name, room, n, w);
+
+    free(s);
+    return ok;
 }
 
 bool netspec_parse(const char *text, struct netspec *n, struct why *w)
 {
-    *n = (struct netspec){.kind = NET_USER};
+    *n = (struct netspec){.kind = NET_USER, .queues = 1};
     if (strncmp(text, "tap:", 4) == 0) {
-        char *s = xstrdup(text + 4);
-        bool ok = parse_tap(s, n, w);
-        free(s);
-        return ok;
+        n->kind = NET_TAP;
+        return parse_link_copy(text + 4, "tap", n->ifname, sizeof(n->ifname), n, w);
+    }
+    if (strncmp(text, "vhost-user:", 11) == 0) {
+        n->kind = NET_VHOST_USER;
+        return parse_link_copy(text + 11, "vhost-user", n->socket, sizeof(n->socket), n, w);
     }
     if (strcmp(text, "none") == 0) {
         n->kind = NET_NONE;
         return true;
     }
     if (strcmp(text, "user") != 0 && strcmp(text, "dhcp") != 0)
-        return because(w, "--net %s: one of user, dhcp, none, tap:IF,ip=ADDRESS/BITS,gw=ADDRESS",
+        return because(w,
+                       "--net %s: one of user, dhcp, none, tap:IF,ip=ADDRESS/BITS,gw=ADDRESS, "
+                       "vhost-user:SOCKET,ip=ADDRESS/BITS,gw=ADDRESS",
                        text);
     /* QEMU's user network: its DHCP server would hand out the same, only later. */
     n->dhcp = strcmp(text, "dhcp") == 0;
@@ -113,10 +190,20 @@ void netspec_mac(const struct netspec *n, char mac[18])
     const unsigned char *b = (const unsigned char *)&a;
 
     /* QEMU's own default behind user networking; else locally administered, from the address. */
-    if (n->kind != NET_TAP || inet_pton(AF_INET, n->ip, &a) != 1)
+    if ((n->kind != NET_TAP && n->kind != NET_VHOST_USER) || inet_pton(AF_INET, n->ip, &a) != 1)
         strcpy(mac, "52:54:00:12:34:56");
     else
         snprintf(mac, 18, "02:57:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]);
+}
+
+static bool check_socket(const char *path, struct why *w)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0)
+        return S_ISSOCK(st.st_mode) || because(w, "--net vhost-user: %s is no socket", path);
+    return because(w, "--net vhost-user: %s: %s; start the peer first: wherry pktgen --socket %s",
+                   path, strerror(errno), path);
 }
 
 bool netspec_check(const struct netspec *n, struct why *w)
@@ -124,6 +211,8 @@ bool netspec_check(const struct netspec *n, struct why *w)
     struct ifreq r = {0};
     int fd, e;
 
+    if (n->kind == NET_VHOST_USER)
+        return check_socket(n->socket, w);
     if (n->kind != NET_TAP)
         return true;
     char *path = xasprintf("/sys/class/net/%s/tun_flags", n->ifname);

@@ -1,12 +1,17 @@
 /*
- * How the guest is connected: --net user | dhcp | none | tap:IF,ip=CIDR|dhcp[,gw=IP][,dns=IP].
- * Gives the kernel's ip= word and the addresses that go into /etc. Host code; does not block.
+ * How the guest is connected: --net user | dhcp | none | tap:IF,WORDS | vhost-user:PATH,WORDS,
+ * where WORDS are ip=CIDR|dhcp[,gw=IP][,dns=IP] and what the device offers: mrg_rxbuf=on|off and
+ * the like. Gives the kernel's ip= word and the addresses that go into /etc. Host code; does not
+ * block.
  */
 #pragma once
 
 #include "util.h"
 
-enum net_kind { NET_USER, NET_TAP, NET_NONE };
+enum net_kind { NET_USER, NET_TAP, NET_VHOST_USER, NET_NONE };
+
+/* As many as sockaddr_un holds, with the final zero. */
+#define NET_SOCKET_MAX 108
 
 struct netspec {
     enum net_kind kind;
@@ -14,6 +19,9 @@ struct netspec {
     char ifname[16];
     /* Static configuration, dotted; empty: none. */
     char ip[16], mask[16], gw[16], dns[16];
+    char socket[NET_SOCKET_MAX]; /* vhost-user: the peer's */
+    unsigned queues;             /* pairs of them; more than one with vhost-user only */
+    char device[200];            /* words for the device, each behind a comma */
 };
 
 bool netspec_parse(const char *text, struct netspec *n, struct why *w);
@@ -21,5 +29,5 @@ bool netspec_parse(const char *text, struct netspec *n, struct why *w);
 char *netspec_ip_word(const struct netspec *n);
 /* A MAC address that differs between guests with different addresses on one bridge. */
 void netspec_mac(const struct netspec *n, char mac[18]);
-/* For tap: does the interface exist, and may we use it? */
+/* For tap: does the interface exist, and may we use it? For vhost-user: is there a socket? */
 bool netspec_check(const struct netspec *n, struct why *w);

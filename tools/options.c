@@ -13,6 +13,7 @@ static const char *const root_names[] = {"auto", "initrd", "disk", NULL};
 static const char *const vmm_names[] = {"qemu", "firecracker", "cloud-hypervisor", NULL};
 
 #define GDB_PORT 1234
+#define CPUS_MAX 64
 
 static int one_of(const char *option, const char *value, const char *const *names)
 {
@@ -125,6 +126,7 @@ enum id {
     OPT_VMM,
     OPT_ACCEL,
     OPT_CPU,
+    OPT_CPUS,
     OPT_STRACE,
     OPT_GDB,
     OPT_DRY_RUN,
@@ -153,7 +155,9 @@ static const struct option {
      "forward a port of this host (127.0.0.1) to the guest; repeatable"},
     {OPT_NET, "net", 0, ARG, "NET",
      "user (default), dhcp (user, configured by DHCP), none,\n"
-     "tap:IF,ip=ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS] or tap:IF,ip=dhcp"},
+     "tap:IF,ip=ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS] or tap:IF,ip=dhcp,\n"
+     "vhost-user:SOCKET,ip=ADDRESS/BITS[,gw=ADDRESS]: a peer such as wherry pktgen;\n"
+     "more words for the device: mrg_rxbuf=off, packed=on, event_idx=off, rx_queue_size=1024"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"
@@ -165,6 +169,7 @@ static const struct option {
     {OPT_VMM, "vmm", 0, ARG, "NAME", "qemu (default), firecracker, cloud-hypervisor"},
     {OPT_ACCEL, "accel", 0, ARG, "NAME", "auto (default: kvm if it measures as real), kvm, tcg"},
     {OPT_CPU, "cpu", 0, ARG, "MODEL", "QEMU's CPU model (default host with kvm, max with tcg)"},
+    {OPT_CPUS, "cpus", 0, ARG, "N", "virtual CPUs of a Linux guest (default 1; Wherry has one)"},
     {OPT_APPEND, "append", 0, ARG, "WORDS", "more words for the kernel's command line"},
     {OPT_VMM_ARG, "vmm-arg", 0, ARG, "WORD",
      "one more word for the VMM's command line; repeatable"},
@@ -252,6 +257,9 @@ static void apply(struct run_options *o, const struct option *opt, const char *v
         break;
     case OPT_CPU:
         o->cpu = value;
+        break;
+    case OPT_CPUS:
+        o->cpus = number(option, value, CPUS_MAX);
         break;
     case OPT_STRACE:
         o->strace = value ? value : "";
@@ -350,15 +358,15 @@ static void check(const struct run_options *o)
         die("name a program to run, as in: wherry run -p 6379:6379 redis-server");
     if (o->nr_ports && o->net.kind == NET_NONE)
         die("-p needs a network, and --net none gives none");
-    if (o->nr_ports && o->net.kind == NET_TAP)
-        die("-p forwards from user networking; a guest on a tap interface has an address of its "
-            "own (%s)",
+    if (o->nr_ports && o->net.kind != NET_USER)
+        die("-p forwards from user networking; a guest on a tap interface or a vhost-user socket "
+            "has an address of its own (%s)",
             o->net.dhcp ? "by DHCP" : o->net.ip);
 }
 
 void options_parse(struct run_options *o, int argc, char **argv)
 {
-    *o = (struct run_options){.kernel = "wherry", .vmm = "qemu", .memory_mib = 256};
+    *o = (struct run_options){.kernel = "wherry", .vmm = "qemu", .memory_mib = 256, .cpus = 1};
     set_net(o, "user");
     int i = 0;
     while (i < argc && strcmp(argv[i], "--") != 0) {

@@ -38,6 +38,7 @@ struct run_options {
     enum compression compression;
     enum root_place root;
     uint64_t memory_mib;
+    unsigned cpus;      /* of a Linux guest; Wherry has one */
     unsigned timeout_s; /* 0: none */
     unsigned gdb_port;  /* 0: none */
     bool dry_run;

@@ -196,7 +196,9 @@ static char *kernel_cmdline(struct run *r)
             sb_addf(&line, " rootfstype=ramfs");
     }
     if (!r->vm.kvm) /* calibration against emulated timers is slow and at times never ends */
-        sb_addf(&line, " tsc_early_khz=%u%s", tsc_khz(), is_linux ? " nr_cpus=1" : "");
+        sb_addf(&line, " tsc_early_khz=%u", tsc_khz());
+    if (!r->vm.kvm && is_linux) /* not the CPU that is kept free (vmm_qemu.c) */
+        sb_addf(&line, " nr_cpus=%u", o->cpus);
     if (ip)
         add_word(&line, ip);
     if (r->on_disk)
@@ -276,6 +278,10 @@ static void check(struct run *r)
         if (r->root.native_kernel)
             die("%s is a kernel with its application inside; it does not run on Linux", o->image);
     }
+    if (o->cpus > 1 && r->kernel.kind == KERNEL_WHERRY)
+        die("--cpus %u: Wherry runs on one CPU", o->cpus);
+    if (o->cpus > 1 && r->vmm != &vmm_qemu)
+        die("--cpus needs --vmm qemu");
     if (o->gdb_port && !r->vmm->can_gdb)
         die("--gdb needs --vmm qemu");
     if (!r->vmm->check(&r->vm, &w))
@@ -336,7 +342,7 @@ static void announce(const struct run *r)
     for (size_t i = 0; i < o->nr_ports; i++)
         sb_addf(&b, "%s %s:%u -> %u/%s", i ? "," : "; ports", o->ports[i].address, o->ports[i].host,
                 o->ports[i].guest, o->ports[i].udp ? "udp" : "tcp");
-    if (o->net.kind == NET_TAP && !o->net.dhcp)
+    if ((o->net.kind == NET_TAP || o->net.kind == NET_VHOST_USER) && !o->net.dhcp)
         sb_addf(&b, "; address %s", o->net.ip);
     note("%s", b.s);
     free(b.s);

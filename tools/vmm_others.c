@@ -14,6 +14,8 @@ static bool needs_tap(const struct vm *vm, const char *name, struct why *w)
                        "%s has no user networking: use --net tap:IF,ip=ADDRESS/BITS,gw=ADDRESS "
                        "or --net none",
                        name);
+    if (vm->opt->net.kind == NET_VHOST_USER || vm->opt->net.device[0])
+        return because(w, "--net vhost-user and words for the device need --vmm qemu");
     if (vm->opt->cpu)
         return because(w, "--cpu names a QEMU model; %s gives the guest the host's", name);
     return true;

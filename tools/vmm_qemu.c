@@ -65,6 +65,9 @@ static bool check(const struct vm *vm, struct why *w)
     if (vm->opt->machine == MACHINE_MICROVM_NOACPI && vm->kernel->kind == KERNEL_LINUX)
         return because(w, "Debian's Linux does not read virtio_mmio.device= words, so it finds no "
                           "devices on microvm-noacpi; use --machine microvm");
+    /* QEMU 7.2 hands notifications of virtio-mmio to a back end only with KVM's eventfds. */
+    if (mmio(vm) && vm->opt->net.kind == NET_VHOST_USER)
+        return because(w, "--net vhost-user needs a network card on PCI; use --machine q35");
     return true;
 }
 
@@ -89,6 +92,13 @@ static void add(struct words *argv, const char *option, const char *value)
     words_add(argv, value);
 }
 
+/* In QEMU's lists of options a comma ends one, and two are one. */
+static void add_escaped(struct strbuf *b, const char *s)
+{
+    for (; *s; s++)
+        sb_addf(b, *s == ',' ? ",," : "%c", *s);
+}
+
 static void machine(const struct vm *vm, struct words *argv)
 {
     static const char *const types[] = {
@@ -98,15 +108,25 @@ static void machine(const struct vm *vm, struct words *argv)
         [MACHINE_PC] = "pc,usb=off,vmport=off",
     };
     const char *cpu = vm->opt->cpu;
+    bool shared = vm->opt->net.kind == NET_VHOST_USER;
 
-    add(argv, "-machine", types[vm->opt->machine]);
+    words_add(argv, "-machine");
+    words_addf(argv, "%s%s", types[vm->opt->machine], shared ? ",memory-backend=memory" : "");
+    /* The peer reads and writes the guest's memory itself. */
+    if (shared) {
+        words_add(argv, "-object");
+        words_addf(argv, "memory-backend-memfd,id=memory,size=%lluM,share=on",
+                   (unsigned long long)vm->opt->memory_mib);
+    }
     if (vm->kvm) {
         add(argv, "-accel", "kvm");
-        add(argv, "-smp", "1");
+        words_add(argv, "-smp");
+        words_addf(argv, "%u", vm->opt->cpus);
         add(argv, "-cpu", cpu ? cpu : "host,migratable=off");
     } else {
         add(argv, "-accel", "tcg,thread=multi");
-        add(argv, "-smp", "1,maxcpus=2");
+        words_add(argv, "-smp");
+        words_addf(argv, "%u,maxcpus=%u", vm->opt->cpus, vm->opt->cpus + 1);
         add(argv, "-cpu", cpu ? cpu : "max");
     }
     if (mmio(vm)) /* virtio 1.2 §4.2.2; QEMU's default is the draft before it */
@@ -121,15 +141,31 @@ static void machine(const struct vm *vm, struct words *argv)
     add(argv, "-display", "none");
 }
 
+/* The socket's other end may go and come back, as one run of the generator after the other does. */
+static void vhost_user(const struct netspec *n, struct words *argv, struct strbuf *netdev)
+{
+    struct strbuf b = {0};
+
+    sb_addf(&b, "socket,id=peer0,reconnect=1,path=");
+    add_escaped(&b, n->socket);
+    add(argv, "-chardev", b.s);
+    free(b.s);
+    sb_addf(netdev, "vhost-user,id=net0,chardev=peer0");
+    if (n->queues > 1)
+        sb_addf(netdev, ",queues=%u", n->queues);
+}
+
 static void network(const struct vm *vm, struct words *argv)
 {
     const struct run_options *o = vm->opt;
-    struct strbuf b = {0};
+    struct strbuf b = {0}, device = {0};
 
     if (o->net.kind == NET_NONE)
         return;
     if (o->net.kind == NET_TAP)
         sb_addf(&b, "tap,id=net0,ifname=%s,script=no,downscript=no", o->net.ifname);
+    else if (o->net.kind == NET_VHOST_USER)
+        vhost_user(&o->net, argv, &b);
     else
         sb_addf(&b, "user,id=net0");
     for (size_t i = 0; i < o->nr_ports; i++)
@@ -137,12 +173,22 @@ static void network(const struct vm *vm, struct words *argv)
                 o->ports[i].host, o->ports[i].guest);
     add(argv, "-netdev", b.s);
     free(b.s);
-    words_add(argv, "-device");
     if (mmio(vm))
-        words_addf(argv, "virtio-net-device,netdev=net0,mac=%s,bus=virtio-mmio-bus.%d", vm->mac,
-                   MMIO_NET_BUS);
+        sb_addf(&device, "virtio-net-device,netdev=net0,mac=%s,bus=virtio-mmio-bus.%d", vm->mac,
+                MMIO_NET_BUS);
     else
-        words_addf(argv, "virtio-net-pci,netdev=net0,mac=%s,disable-legacy=on,romfile=", vm->mac);
+        sb_addf(&device, "virtio-net-pci,netdev=net0,mac=%s,disable-legacy=on,romfile=", vm->mac);
+    if (o->net.queues > 1)
+        sb_addf(&device, ",mq=on");
+    /* QEMU 7.2 without KVM dies when a guest starts a vhost back end's device with MSI-X (it looks
+     * for a vector's irqfd, and there is none): the device has only its interrupt line then. */
+    if (o->net.kind == NET_VHOST_USER && !vm->kvm)
+        sb_addf(&device, ",vectors=0");
+    else if (o->net.queues > 1) /* one each, one for configuration, one for control */
+        sb_addf(&device, ",vectors=%u", 2 * o->net.queues + 2);
+    sb_addf(&device, "%s", o->net.device);
+    add(argv, "-device", device.s);
+    free(device.s);
 }
 
 static void disk(const struct vm *vm, struct words *argv)
@@ -152,8 +198,7 @@ static void disk(const struct vm *vm, struct words *argv)
     if (!vm->disk)
         return;
     sb_addf(&b, "file=");
-    for (const char *p = vm->disk; *p; p++) /* a comma would start the next option */
-        sb_addf(&b, *p == ',' ? ",," : "%c", *p);
+    add_escaped(&b, vm->disk);
     sb_addf(&b, ",format=raw,if=none,id=root,readonly=on");
     add(argv, "-drive", b.s);
     free(b.s);

@@ -94,9 +94,9 @@ static __always_inline bool mac_equal(const u8_t *a, const u8_t *b)
 }
 
 /* IP packets from the wire whose sender claims to be this machine: nobody else may speak in our
- * name, for example to our own connections to ourselves. Those too short for a header are left to
- * lwIP. */
-static bool from_ourselves(const struct pbuf *p, bool v6)
+ * name, for example to our own connections to ourselves. Or to be nobody, to us alone: who has no
+ * address yet speaks to all (RFC 1122 §3.2.1.3). Those too short for a header are left to lwIP. */
+static bool from_ourselves(const struct pbuf *p, const struct netif *netif, bool v6)
 {
     const u8_t *h = p->payload;
     ip_addr_t src = {0};
@@ -111,8 +111,10 @@ static bool from_ourselves(const struct pbuf *p, bool v6)
     } else {
         u32_t a;
         memcpy(&a, h + 12, 4);
-        if (a == 0)
-            return false;
+        if (a == 0) {
+            memcpy(&a, h + 16, 4);
+            return a != 0 && a == ip4_addr_get_u32(netif_ip4_addr(netif));
+        }
         ip_addr_set_ip4_u32_val(src, a);
     }
     return inet_is_local(&src);
@@ -121,7 +123,7 @@ static bool from_ourselves(const struct pbuf *p, bool v6)
 static void slow_input(struct pbuf *p, struct netif *netif, bool csum_ok, bool v6)
 {
     ethif_checks(netif, csum_ok);
-    if (from_ourselves(p, v6)) {
+    if (from_ourselves(p, netif, v6)) {
         net_stats.rx_martian++;
         pbuf_free(p);
     } else if (v6) {

@@ -65,6 +65,15 @@ static __attribute__((noinline)) bool udp_sum_good(const uint8_t *ip, unsigned u
     return csum_fold(s) == 0xffff;
 }
 
+/* A sender's address that no host on a wire can have (this network, loopback, multicast, the
+ * future's: RFC 6890). */
+static __always_inline bool nobody(uint32_t src)
+{
+    uint8_t class = (uint8_t)src;
+
+    return (uint8_t)(class - 1) >= 0xe0 - 1 || class == 127;
+}
+
 /* Is it a whole datagram for ip and port? Its length is then the frame's without padding. */
 static __always_inline bool match(struct wherry_packet *p, uint32_t ip, uint16_t port)
 {
@@ -82,7 +91,7 @@ static __always_inline bool match(struct wherry_packet *p, uint32_t ip, uint16_t
                  get16(p->data + 12) != __builtin_bswap16(0x0800) || (w0 & 0xff) != 0x45 ||
                  (w1 & 0xff3f0000u) != 0 || (w2 >> 8 & 0xff) != 17 || ip_len + ETH_HLEN > p->len ||
                  __builtin_bswap16(get16(udp + 4)) != ip_len - IP_HLEN ||
-                 ip_len < IP_HLEN + UDP_HLEN))
+                 ip_len < IP_HLEN + UDP_HLEN || nobody(get32(h + 12)) || get32(h + 12) == ip))
         return false;
     if (unlikely(csum_fold((uint64_t)w0 + w1 + w2 + get32(h + 12) + ip) != 0xffff))
         return false;

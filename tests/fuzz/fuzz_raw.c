@@ -142,6 +142,7 @@ static void second_opinion(const struct wherry_packet *p)
 
     check(p->len >= 42 && be16(p->data + 12) == 0x0800 && ip[0] == 0x45 && ip[9] == 17);
     check(be16(ip + 2) + 14u == p->len && memcmp(ip + 16, &here, 4) == 0);
+    check(ip[12] != 0 && ip[12] != 127 && ip[12] < 224 && memcmp(ip + 12, &here, 4) != 0);
     check((be16(ip + 6) & 0x3fff) == 0 && sum(ip, 20, 0) == 0xffff);
     udp_len = be16(udp + 4);
     check(be16(udp + 2) == PORT_ && udp_len + 34u == p->len && udp_len >= 8);

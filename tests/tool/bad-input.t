@@ -85,6 +85,13 @@ refuses "bad port" "-p 0:80" run -p 0:80 x
 refuses "port given twice" "twice" run -p 8080:80 -p 8080:81 x
 refuses "ports without a network" "--net none" run --net none -p 1:1 x
 refuses "ports with a tap" "address of its own" run --net tap:t,ip=10.0.0.2/24 -p 1:1 x
+refuses "ports with a vhost-user socket" "address of its own" \
+    run --net vhost-user:/s,ip=10.0.0.2/24 -p 1:1 x
+refuses "a word for the card that is none" "unknown word mac=1" \
+    run --net vhost-user:/s,ip=10.0.0.2/24,mac=1 x
+if [ -e "${WHERRY_KERNEL:-}" ]; then
+    refuses "two CPUs for Wherry" "--cpus 2" run --cpus 2 ./good
+fi
 refuses "bad network" "--net carrier-pigeon" run --net carrier-pigeon x
 refuses "bad machine" "one of microvm" run --machine vax x
 refuses "bad accelerator" "one of auto" run --accel magic x
@@ -112,6 +119,9 @@ refuses "user network with cloud-hypervisor" "no user networking" $dry --vmm clo
 refuses "bzImage with firecracker" "bzImage" $dry --vmm firecracker --net none ./good
 refuses "no such tap" "no tap interface nonesuch0" run --kernel linux \
     --net tap:nonesuch0,ip=10.9.9.2/24 "$bin"
+refuses "vhost-user without PCI" "use --machine q35" $dry --net vhost-user:/s,ip=10.0.0.2/24 ./good
+refuses "no such socket" "start the peer first" run --kernel linux --machine q35 \
+    --net "vhost-user:$dir/none.sock,ip=10.9.9.2/24" "$bin"
 
 # A real listener makes the port busy. Python is Debian's own, or the test is left out.
 if [ -x /usr/bin/python3 ] && ls /boot/vmlinuz-* >/dev/null 2>&1 &&

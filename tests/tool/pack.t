@@ -132,6 +132,19 @@ w $run --net none ./prog
 ok $? "no network, no card"
 w $run --net tap:tap7,ip=10.1.2.3/24,gw=10.1.2.1 ./prog
 prints "tap interface" "ip=10.1.2.3::10.1.2.1:255.255.255.0::eth0:off"
+w $run --machine q35 --net tap:tap7,ip=10.1.2.3/24,mrg_rxbuf=off,event_idx=off ./prog
+prints "what a card on a tap offers" ",romfile=,mrg_rxbuf=off,event_idx=off"
+vhost="--net vhost-user:$dir/net.sock,ip=10.77.0.2/24,gw=10.77.0.1"
+w $run --machine q35 $vhost,packed=on,rx_queue_size=1024,queues=2 ./prog
+prints "vhost-user: memory that the peer shares" \
+    "smbus=off,vmport=off,memory-backend=memory -object memory-backend-memfd,id=memory,size=256M,share=on"
+prints "vhost-user: the peer's socket, again and again" \
+    "-chardev socket,id=peer0,reconnect=1,path=$dir/net.sock -netdev vhost-user,id=net0,chardev=peer0,queues=2"
+prints "vhost-user: the card" \
+    "mac=02:57:0a:4d:00:02,disable-legacy=on,romfile=,mq=on,vectors=0,packed=on,rx_queue_size=1024"
+prints "vhost-user: the address" "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth0:off"
+w $run --cpus 2 ./prog
+prints "two CPUs for Linux" "-smp 2,maxcpus=3"
 for m in microvm q35 pc; do
     w $run --machine $m ./prog
     prints "machine $m" "-machine $m"

@@ -162,6 +162,21 @@ static void networks_parse_and_make_the_ip_word(void **state)
     assert_string_equal(mac, "02:57:c0:a8:07:09");
     assert_true(netspec_parse("tap:t,ip=dhcp", &n, &w));
     assert_true(n.dhcp);
+    assert_true(netspec_parse("tap:t,ip=dhcp,mrg_rxbuf=off,event_idx=on", &n, &w));
+    assert_string_equal(n.device, ",mrg_rxbuf=off,event_idx=on");
+    assert_int_equal(n.queues, 1);
+    assert_true(netspec_parse("vhost-user:/tmp/a/net.sock,ip=10.77.0.2/24,gw=10.77.0.1,packed=on,"
+                              "rx_queue_size=1024,queues=4",
+                              &n, &w));
+    assert_int_equal(n.kind, NET_VHOST_USER);
+    assert_string_equal(n.socket, "/tmp/a/net.sock");
+    assert_string_equal(n.device, ",packed=on,rx_queue_size=1024");
+    assert_int_equal(n.queues, 4);
+    word = netspec_ip_word(&n);
+    assert_string_equal(word, "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth0:off");
+    free(word);
+    netspec_mac(&n, mac);
+    assert_string_equal(mac, "02:57:0a:4d:00:02");
 }
 
 static void bad_networks_are_refused(void **state)
@@ -180,6 +195,19 @@ static void bad_networks_are_refused(void **state)
         "tap:a-name-that-is-too-long,ip=1.2.3.4/24",
         "tap:t,ip=dhcp,gw=1.2.3.4",
         "bridge:br0",
+        "vhost-user",
+        "vhost-user:",
+        "vhost-user:/s",
+        "vhost-user:/s,ip=1.2.3.4",
+        "vhost-user:/s,ip=1.2.3.4/24,packed=yes",
+        "vhost-user:/s,ip=1.2.3.4/24,packed",
+        "vhost-user:/s,ip=1.2.3.4/24,rx_queue_size=300",
+        "vhost-user:/s,ip=1.2.3.4/24,rx_queue_size=2048",
+        "vhost-user:/s,ip=1.2.3.4/24,rx_queue_size=",
+        "vhost-user:/s,ip=1.2.3.4/24,queues=9",
+        "vhost-user:/s,ip=1.2.3.4/24,queues=x",
+        "vhost-user:/s,ip=1.2.3.4/24,mac=1",
+        "tap:t,ip=1.2.3.4/24,queues=2",
     };
     struct netspec n;
     struct why w;
@@ -187,6 +215,11 @@ static void bad_networks_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(netspec_parse(bad[i], &n, &w));
+    char path[NET_SOCKET_MAX + 32];
+    memset(path, 'p', sizeof(path));
+    memcpy(path, "vhost-user:", 11);
+    strcpy(path + sizeof(path) - 14, ",ip=1.2.3.4/8");
+    assert_false(netspec_parse(path, &n, &w));
 }
 
 static void loader_cache_finds_what_was_put_in(void **state)

@@ -28,7 +28,8 @@ static void add_string(struct strbuf *b, const char *s)
     sb_add(b, "\"", 1);
 }
 
-/* Buckets by their distance from the one before: half the bytes of their numbers, compressed too. */
+/* Buckets by their distance from the one before: half the bytes of their numbers, compressed too.
+ */
 static void add_hist(struct strbuf *b, const char *name, const struct hist *h)
 {
     const char *comma = "";

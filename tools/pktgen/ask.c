@@ -5,7 +5,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format's fields are copied");
 
-#define KEY_PREFIX "key:" /* with 12 digits: 16 bytes */
+#define KEY_PREFIX "user" /* with 12 digits: 16 bytes; as `wherry load` has it */
 
 const char *const kv_status_names[NR_KV_STATUSES] = {
     [KV_OK] = "OK",

@@ -242,10 +242,9 @@ static void other_port(struct making *m)
 
 static void from_nobody(struct making *m)
 {
-    static const uint32_t nobody[] = {
-        0, 0xffffffff, 0x7f000001 /* 127.0.0.1 */, 0xe0000001 /* 224.0.0.1 */,
-        0xf0000001 /* 240.0.0.1: reserved */,
-    };
+    /* Invalid as sources: RFC 1122 §3.2.1.3. */
+    static const uint32_t nobody[] = {0, 0xffffffff, 0x7f000001 /* 127.0.0.1 */,
+                                      0xe0000001 /* 224.0.0.1 */};
     uint64_t i = below(m, ARRAY_LEN(nobody) + 1);
 
     m->ends.from = i < ARRAY_LEN(nobody) ? nobody[i] : m->ends.to;
@@ -478,8 +477,7 @@ size_t bad_frame_of(struct bad *b, const struct ends *e, unsigned kind, uint8_t 
         .b = b,
         .ends = *e,
         .f = f,
-        .id = BAD_ID | (uint64_t)kind << KIND_SHIFT |
-              (b->nr++ & ((UINT64_C(1) << KIND_SHIFT) - 1)),
+        .id = BAD_ID | (uint64_t)kind << KIND_SHIFT | (b->nr++ & ((UINT64_C(1) << KIND_SHIFT) - 1)),
         .key = rng_below(&b->rng, b->keys),
     };
 
@@ -491,6 +489,8 @@ size_t bad_frame(struct bad *b, const struct ends *e, uint8_t *f)
 {
     unsigned kind;
 
+    if (b->only)
+        return bad_frame_of(b, e, b->only - 1, f);
     do
         kind = rng_below(&b->rng, ARRAY_LEN(kinds));
     while (kinds[kind].kv && b->echo);

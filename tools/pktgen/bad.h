@@ -1,7 +1,7 @@
 /*
- * Frames that a server must survive: cut off, too long, wrongly summed, in pieces, with lengths that
- * lie, from addresses that are nobody's. Each kind knows what answers to it are allowed; silence
- * always is. An answer names its frame: the kind is part of the identifier. Pure.
+ * Frames that a server must survive: cut off, too long, wrongly summed, in pieces, with lengths
+ * that lie, from addresses that are nobody's. Each kind knows what answers to it are allowed;
+ * silence always is. An answer names its frame: the kind is part of the identifier. Pure.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct bad {
     struct rng rng;
     uint64_t nr;   /* frames made: their serial number */
     uint64_t keys; /* of the store, which sets that must not happen are aimed at */
+    unsigned only; /* a kind's number + 1; 0: all kinds */
     bool echo;     /* the server sends everything back: kinds within udpkv's format are left out */
 };
 

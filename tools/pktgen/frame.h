@@ -1,6 +1,6 @@
 /*
- * Frames as pktgen writes and reads them: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), UDP (RFC 768).
- * Addresses are in host byte order. Checksums are always whole. Pure.
+ * Frames as pktgen writes and reads them: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), UDP (RFC
+ * 768). Addresses are in host byte order. Checksums are always whole. Pure.
  */
 #pragma once
 

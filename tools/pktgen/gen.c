@@ -3,6 +3,7 @@
 #include "gen.h"
 
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@ enum {
     RECEIVE = 64,      /* frames taken from the device at a time */
     DUE_AT_ONCE = 256, /* open loop: requests issued before the device is looked at again */
     LOOK_US = 200,     /* while waiting for the guest */
+    SERVE_MS = 5,      /* between runs */
     ASK_AGAIN_MS = 100,
     FILL_WINDOW = 64,
     FILL_TIMEOUT_MS = 200,
@@ -41,7 +43,8 @@ static uint32_t queue_len(const struct gen *g)
     return g->queue_tail - g->queue_head;
 }
 
-/* A frame to be sent, of n bytes that stand in the buffer. False: no room, and the buffer is freed. */
+/* A frame to be sent, of n bytes that stand in the buffer. False: no room, and the buffer is freed.
+ */
 static bool enqueue(struct gen *g, struct rte_mbuf *m, size_t n, uint64_t id)
 {
     if (queue_len(g) > g->queue_mask) {
@@ -67,10 +70,22 @@ static void left(struct gen *g, const struct waiting *w, uint64_t now)
     }
 }
 
+/* The first frame that waits is in the way of all others. One that is longer than the link's (a bad
+ * one) may never fit the guest's buffers: it is left out. */
+static void leave_out_jumbo(struct gen *g)
+{
+    struct rte_mbuf *first = g->queue[g->queue_head & g->queue_mask].frame;
+
+    if (first->pkt_len > FRAME_MAX) {
+        rte_pktmbuf_free(first);
+        g->queue_head++;
+    }
+}
+
 /* What waits, as far as the device has room. Returns how much has left. */
 static unsigned send_queue(struct gen *g)
 {
-    struct rte_mbuf *frames[RTE_MAX(RECEIVE, 512)];
+    struct rte_mbuf *frames[BURST_MAX];
     unsigned total = 0, n, sent;
 
     do {
@@ -89,6 +104,8 @@ static unsigned send_queue(struct gen *g)
         g->queue_head += sent;
         g->counts.frames_out += sent;
         g->counts.device_full += sent < n;
+        if (sent < n)
+            leave_out_jumbo(g);
         total += sent;
     } while (sent == n && total < DUE_AT_ONCE);
     return total;
@@ -133,7 +150,8 @@ static void send_arp(struct gen *g, unsigned op, uint32_t from, const uint8_t *t
     struct rte_mbuf *m = peer_frame(&g->peer);
 
     if (m)
-        enqueue(g, m, frame_arp(rte_pktmbuf_mtod(m, uint8_t *), op, g->o->mac, from, to_mac, to), 0);
+        enqueue(g, m, frame_arp(rte_pktmbuf_mtod(m, uint8_t *), op, g->o->mac, from, to_mac, to),
+                0);
 }
 
 /* One request on its way. NULL: no buffer, or too many are under way. */
@@ -230,8 +248,8 @@ static void answered(struct gen *g, struct flight *e, const struct frame *f, uin
 
 static bool ours(const struct gen *g, uint32_t address)
 {
-    return address == g->o->ip || (address - g->o->source_first < g->o->nr_sources &&
-                                   address != g->o->guest_ip);
+    return address == g->o->ip ||
+           (address - g->o->source_first < g->o->nr_sources && address != g->o->guest_ip);
 }
 
 static void take_arp(struct gen *g, const struct frame *f)
@@ -449,8 +467,8 @@ static uint64_t loop(struct gen *g, bool open, unsigned window, uint64_t timeout
             c->wall = -(double)now / 1e9;
             state = 1;
         }
-        bool over = !g->flights.live && !g->nr_again &&
-                    (now >= g->end || (open ? g->next_due >= g->end : g->exhausted));
+        bool done = now >= g->end || (open ? g->next_due >= g->end : g->exhausted);
+        bool over = done && !g->flights.live && (!g->nr_again || gen_stop || !g->budget);
         if (state == 1 && (now >= g->end || over)) {
             after = usage();
             c->wall += (double)now / 1e9;
@@ -460,7 +478,7 @@ static uint64_t loop(struct gen *g, bool open, unsigned window, uint64_t timeout
         }
         if (over)
             return now;
-        if (!open && g->nr_again && g->phase != PHASE_RUN)
+        if (g->nr_again)
             g->exhausted = false;
     }
 }
@@ -487,9 +505,8 @@ static void begin(struct gen *g, enum workload_phase phase)
     g->nr_again = 0;
     g->counts = (struct gen_counts){0};
     g->wrong.text[0] = '\0';
-    g->ask = (struct ask){.echo = o->echo,
-                          .echo_len = o->frame - FRAME_HEAD,
-                          .sizes = o->load.sizes};
+    g->ask =
+        (struct ask){.echo = o->echo, .echo_len = o->frame - FRAME_HEAD, .sizes = o->load.sizes};
     tally_init(&g->tally, ceil(o->load.seconds));
 }
 
@@ -523,6 +540,7 @@ double gen_run(struct gen *g, const struct pktgen_options *o)
     begin_workload(g, PHASE_RUN);
     g->bad.keys = l->keys;
     g->bad.echo = o->echo;
+    g->bad.only = o->bad_kind;
     rng_seed(&g->bad.rng, l->seed, BAD_STREAM);
     if (l->requests)
         g->budget = l->requests;
@@ -543,8 +561,8 @@ double gen_run(struct gen *g, const struct pktgen_options *o)
 static void fill_phase(struct gen *g, enum workload_phase phase, const char *what)
 {
     unsigned window = g->o->window < FILL_WINDOW ? g->o->window : FILL_WINDOW;
-    uint64_t timeout = g->o->load.timeout_ms < FILL_TIMEOUT_MS ? g->o->load.timeout_ms
-                                                               : FILL_TIMEOUT_MS;
+    uint64_t timeout =
+        g->o->load.timeout_ms < FILL_TIMEOUT_MS ? g->o->load.timeout_ms : FILL_TIMEOUT_MS;
 
     begin_workload(g, phase);
     g->start = g->window = clock_ns();
@@ -627,10 +645,13 @@ void gen_meet(struct gen *g)
     gen_reset(g);
 }
 
-void gen_serve(struct gen *g)
+void gen_serve(struct gen *g, int fd)
 {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
     begin(g, PHASE_RUN);
-    poll_once(g);
+    while (!gen_stop && poll(&p, 1, SERVE_MS) == 0)
+        poll_once(g);
     gen_reset(g);
 }
 

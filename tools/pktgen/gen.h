@@ -19,7 +19,7 @@ struct gen_counts {
     uint64_t not_ours;  /* of those: to another address or port, such as the guest's own traffic */
     uint64_t arp_asked; /* requests for our addresses, answered */
     uint64_t late, duplicate, unknown; /* answers: after the time-out; once more; to nothing */
-    uint64_t device_full; /* times the device had no room for a burst */
+    uint64_t device_full;              /* times the device had no room for a burst */
     uint64_t bad_sent, bad_answered, bad_wrong; /* bad frames; answers to them; those not allowed */
     uint64_t polls, busy_polls;
     double busy, cpu, wall; /* seconds within the recorded time */
@@ -73,8 +73,8 @@ void gen_close(struct gen *g);
 void gen_meet(struct gen *g);
 /* --load: fills the store and reads it back, whatever is lost on the way. */
 void gen_fill(struct gen *g);
-/* Between runs, now and then: answers ARP. */
-void gen_serve(struct gen *g);
+/* Between runs: answers ARP until there is something to read. */
+void gen_serve(struct gen *g, int fd);
 /* One run; returns its seconds. g->tally and g->counts are the result, until gen_reset(). */
 double gen_run(struct gen *g, const struct pktgen_options *o);
 void gen_reset(struct gen *g);

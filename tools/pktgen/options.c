@@ -4,6 +4,7 @@
 
 #include "../load/args.h"
 #include "ask.h"
+#include "bad.h"
 
 #include <arpa/inet.h>
 #include <sched.h>
@@ -16,7 +17,6 @@ enum {
     WINDOW = 32,
     WINDOW_MAX = 1 << 20,
     BURST = 32,
-    BURST_MAX = 512,
     PORTS = 64,
     PORTS_MAX = 32768,
     QUEUE = 1000, /* as a tap's */
@@ -28,15 +28,16 @@ enum {
     LINE_WORDS = 128,
 };
 
-#define OWN_IP    0x0a4d0001 /* 10.77.0.1 */
-#define GUEST_IP  0x0a4d0002
-#define BAD_MAX   1.0
+#define OWN_IP   0x0a4d0001 /* 10.77.0.1 */
+#define GUEST_IP 0x0a4d0002
+#define BAD_MAX  1.0
 
 /* What net_vhost says its own address is: testpmd (bench/testpmd) then is the same peer. */
 static const uint8_t own_mac[MAC_LEN] = {0x56, 0x48, 0x4f, 0x53, 0x54, 0x00};
 
 /* The shares that YCSB calls B and A have the names of the contract as well. */
-static const char *const workload_names[] = {"get", "set", "95/5", "50/50", "ycsb-b", "ycsb-a", NULL};
+static const char *const workload_names[] = {"get",    "set",    "95/5", "50/50",
+                                             "ycsb-b", "ycsb-a", NULL};
 static const enum workload workloads[] = {WORKLOAD_GET,    WORKLOAD_SET,    WORKLOAD_YCSB_B,
                                           WORKLOAD_YCSB_A, WORKLOAD_YCSB_B, WORKLOAD_YCSB_A};
 static const char *const dist_names[] = {"uniform", "zipfian", NULL};
@@ -175,6 +176,20 @@ static void set_bad(void *p, const char *n, const char *v)
     O(p)->bad = arg_real(n, v, 0, BAD_MAX);
 }
 
+static void set_bad_kind(void *p, const char *name, const char *v)
+{
+    struct strbuf list = {0};
+
+    for (unsigned i = 0; i < bad_kinds(); i++) {
+        if (strcmp(bad_kind_name(i), v) == 0) {
+            O(p)->bad_kind = i + 1;
+            return;
+        }
+        sb_addf(&list, "%s%s", i ? ", " : "", bad_kind_name(i));
+    }
+    die("--%s %s: one of %s", name, v, list.s);
+}
+
 static void set_rate(void *p, const char *n, const char *v)
 {
     O(p)->load.rate = arg_real(n, v, 0, 1e9);
@@ -259,8 +274,10 @@ static void set_quiet(void *p, const char *n, const char *v)
 }
 
 static const struct arg table[] = {
-    {"socket", "PATH", "where the guest's network device connects (--net vhost-user:PATH)", set_socket},
-    {"guest-ip", "ADDRESS[:PORT]", "the guest, and the server in it (default 10.77.0.2:7777)", set_guest},
+    {"socket", "PATH", "where the guest's network device connects (--net vhost-user:PATH)",
+     set_socket},
+    {"guest-ip", "ADDRESS[:PORT]", "the guest, and the server in it (default 10.77.0.2:7777)",
+     set_guest},
     {"ip", "ADDRESS", "of this peer (default 10.77.0.1)", set_ip},
     {"mac", "ADDRESS", "of this peer (default 56:48:4f:53:54:00)", set_mac},
     {"sources", "A.B.C.D/BITS", "send from these addresses, one after the other (default: --ip)",
@@ -277,8 +294,10 @@ static const struct arg table[] = {
     {"rate", "R", "open loop: offer R requests a second (default 0: closed loop)", set_rate},
     {"arrivals", "KIND", "of an open loop: poisson (default) or constant", set_arrivals},
     {"burst", "N", "frames handed to the device at a time, at most (default 32)", set_burst},
-    {"queue", "N", "open loop: frames that wait for room in the device; more are lost\n"
-     "(default 1000)", set_queue},
+    {"queue", "N",
+     "open loop: frames that wait for room in the device; more are lost\n"
+     "(default 1000)",
+     set_queue},
     {"seconds", "S", "recorded time (default 10)", set_seconds},
     {"warmup", "S", "time before that, not recorded (default 0)", set_warmup},
     {"requests", "N", "closed loop: end after N requests, all recorded", set_requests},
@@ -286,11 +305,12 @@ static const struct arg table[] = {
     {"seed", "N", "of arrivals, keys and bad frames (default 1)", set_seed},
     {"workload", "NAME", "get (default), set, 95/5 or ycsb-b, 50/50 or ycsb-a", set_workload},
     {"keys", "N", "keys of the store (default 10000)", set_keys},
-    {"key-dist", "NAME", "uniform (default of get, set) or zipfian (theta 0.99; default of the mixes)",
-     set_key_dist},
+    {"key-dist", "NAME",
+     "uniform (default of get, set) or zipfian (theta 0.99; default of the mixes)", set_key_dist},
     {"value-size", "BYTES", "size of a value (default 64)", set_value_size},
     {"load", NULL, "fill the store first, and read it back", set_load},
     {"bad", "SHARE", "mix in so many bad frames for each request, 0 to 1 (default 0)", set_bad},
+    {"bad-kind", "NAME", "of this kind only", set_bad_kind},
     {"format", "json|text", "the whole result (default), or a few lines to read", set_format},
     {"out", "FILE", "write the result there and not to standard output", set_out},
     {"quiet", NULL, "no summary on standard error", set_quiet},
@@ -298,10 +318,11 @@ static const struct arg table[] = {
 
 static void help(void)
 {
-    printf("Usage: wherry pktgen --socket PATH [options]\n\n"
-           "Is the peer of a guest's network device over vhost-user (wherry run --net\n"
-           "vhost-user:PATH,ip=10.77.0.2/24,gw=10.77.0.1): offers requests to a UDP server, verifies\n"
-           "every answer, and prints one JSON object as wherry load does (docs/pktgen.md).\n\n");
+    printf(
+        "Usage: wherry pktgen --socket PATH [options]\n\n"
+        "Is the peer of a guest's network device over vhost-user (wherry run --net\n"
+        "vhost-user:PATH,ip=10.77.0.2/24,gw=10.77.0.1): offers requests to a UDP server, verifies\n"
+        "every answer, and prints one JSON object as wherry load does (docs/pktgen.md).\n\n");
     args_help(table, ARRAY_LEN(table));
 }
 
@@ -319,7 +340,8 @@ static void check(struct parsed *p)
     if (!open && p->arrivals)
         die("--arrivals is for an open loop: give --rate");
     if (o->echo && p->store)
-        die("--workload, --keys, --key-dist, --value-size and --load are for a store, not for --echo");
+        die("--workload, --keys, --key-dist, --value-size and --load are for a store, not for "
+            "--echo");
     if (!o->echo && p->frame)
         die("--frame is for --echo: requests of a store have the size that they need");
     if (o->guest_ip - o->source_first < o->nr_sources && o->nr_sources == 1)
@@ -343,9 +365,11 @@ static void defaults(struct parsed *p)
         l->key_dist = KEYS_ZIPFIAN;
     if (l->seconds == 0 && !l->requests)
         l->seconds = 10;
-    /* What the result calls them: as sockets of `wherry load`, each with its share of the window. */
+    /* What the result calls them: as sockets of `wherry load`, each with its share of the window.
+     */
     l->proto_name = o->echo ? "udp" : "udpkv";
-    l->target_text = xasprintf("%s:%u", inet_ntop(AF_INET, &guest, text, sizeof(text)), o->guest_port);
+    l->target_text =
+        xasprintf("%s:%u", inet_ntop(AF_INET, &guest, text, sizeof(text)), o->guest_port);
     l->connections = o->nr_ports;
     l->pipeline = o->window;
     l->threads = 1;

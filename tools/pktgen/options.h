@@ -7,6 +7,8 @@
 #include "../load/options.h"
 #include "frame.h"
 
+enum { BURST_MAX = 512 };
+
 struct pktgen_options {
     struct load_options load;
 
@@ -27,8 +29,9 @@ struct pktgen_options {
     bool echo;
     unsigned frame; /* bytes of an echoed one */
     unsigned window, burst;
-    unsigned queue; /* frames that wait for room in the device; more are lost */
-    double bad;     /* bad frames for each right one */
+    unsigned queue;    /* frames that wait for room in the device; more are lost */
+    unsigned bad_kind; /* its number + 1; 0: all */
+    double bad;        /* bad frames for each right one */
 };
 
 /* False if help was printed. Dies on wrong words. */

@@ -50,6 +50,14 @@ static void clear_socket(const char *path)
         die("--socket %s: %s", path, strerror(errno));
 }
 
+/* However this program ends: the next peer is waited for, and a dead socket is none. */
+static const char *our_socket;
+
+static void remove_socket(void)
+{
+    unlink(our_socket);
+}
+
 /* "0@(0,1)": one thread of DPDK's, on any CPU that we may use. */
 static char *lcore_word(int cpu)
 {
@@ -76,13 +84,17 @@ static void start_dpdk(const struct pktgen_options *o)
     words_add(&w, lcores);
     words_add(&w, "--no-pci");
     words_add(&w, "--no-telemetry");
-    words_add(&w, "--in-memory"); /* nothing in /run, nothing shared with other DPDK programs */
     words_add(&w, "--log-level=error");
     words_add(&w, "--iova-mode=va");
     words_add(&w, "-m");
     words_addf(&w, "%d", MEMORY_MIB);
-    if (!o->huge_pages)
+    /* Nothing is shared with other DPDK programs. */
+    if (o->huge_pages) {
+        words_add(&w, "--in-memory");
+    } else {
         words_add(&w, "--no-huge");
+        words_add(&w, "--no-shconf");
+    }
     words_addf(&w, "--vdev=net_vhost0,iface=%s,queues=%u", o->socket, o->queues);
     free(lcores);
     if (rte_eal_init(w.n, w.v) < 0)
@@ -115,6 +127,8 @@ void peer_open(struct peer *p, const struct pktgen_options *o)
     }
     if (err == 0)
         err = rte_eth_dev_start(p->port);
+    our_socket = o->socket;
+    atexit(remove_socket);
     if (err)
         die("--socket %s: %s", o->socket, rte_strerror(-err));
 }

@@ -1,6 +1,7 @@
 /*
- * The far end of a guest's network device: DPDK's net_vhost driver as the vhost-user back end of one
- * socket. Frames are DPDK's buffers (struct rte_mbuf). Polls; nothing here sleeps but peer_open().
+ * The far end of a guest's network device: DPDK's net_vhost driver as the vhost-user back end of
+ * one socket. Frames are DPDK's buffers (struct rte_mbuf). Polls; nothing here sleeps but
+ * peer_open().
  */
 #pragma once
 
