@@ -27,6 +27,7 @@ import spec  # noqa: E402
 import stats  # noqa: E402
 import store  # noqa: E402
 import sweep  # noqa: E402
+import systems  # noqa: E402
 from common import BenchError  # noqa: E402
 
 TESTS = []
@@ -439,6 +440,47 @@ def _():
     same((g["good"]["median"], g["valid"], g["boots"]), (11.0, False, 1))
     g = derive.group([point(10, False, 1), point(100, True, 1), point(9, False, 2), point(90, True, 2)], 1)
     same((g["good"]["low"], g["good"]["high"], g["invalid"], g["invalid_points"], g["points"]), (90.0, 100.0, 0, 2, 4))
+
+
+@test("what came after the recorded time is not in the rate")
+def _():
+    r = {"good": 200, "sent": 200, "seconds": 2.0, "latency": None, "throughput": 40.0}
+    same(derive.numbers({"result": r, "elapsed": 2.0, "guest_cpu": 0.0})["good"], 40.0)
+    del r["throughput"]  # another client's
+    same(derive.numbers({"result": r, "elapsed": 2.0, "guest_cpu": 0.0})["good"], 100.0)
+
+
+@test("a system that still works off an overload is waited for, but not for ever")
+def _():
+    def settles(busy_steps):
+        b, used, steps = systems.Boot.__new__(systems.Boot), [0.0], [0]
+
+        def cpu_seconds():
+            steps[0] += 1
+            if steps[0] % 2 == 0 and steps[0] // 2 <= busy_steps:
+                used[0] += systems.SETTLE_STEP
+            return used[0]
+        b.cpu_seconds, b.alive = cpu_seconds, lambda: True
+        return b.settle(0), steps[0] // 2
+
+    limits = systems.SETTLE_LIMIT, systems.SETTLE_STEP
+    systems.SETTLE_LIMIT, systems.SETTLE_STEP = 0.2, 0.01
+    try:
+        same(settles(0), (True, 1))
+        same(settles(3), (True, 4))
+        same(settles(10**6)[0], False)
+    finally:
+        systems.SETTLE_LIMIT, systems.SETTLE_STEP = limits
+
+
+@test("records do not tell where things lie")
+def _():
+    with tempfile.TemporaryDirectory() as d:
+        s = store.Store(d, False)
+        s.alias("/home/x/build", "@BUILD@")
+        s.add({"record": "a", "command": ["/home/x/build/bin/wherry", "/usr/bin/true"]})
+        s.close()
+        same(store.read(d)[0]["command"], ["@BUILD@/bin/wherry", "/usr/bin/true"])
 
 
 @test("a point for which the generator was late is measured again, one with another fault is not")
