@@ -80,8 +80,9 @@ static int read_counts(const char *path)
 {
     size_t size;
     const volatile struct icount_file *f = open_counts(path, &size);
-    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", f->insns[ICOUNT_LOWER],
-           f->insns[ICOUNT_UPPER], f->reps[ICOUNT_LOWER], f->reps[ICOUNT_UPPER]);
+    struct icount_counts c = icount_total(f);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", c.insns[ICOUNT_LOWER],
+           c.insns[ICOUNT_UPPER], c.reps[ICOUNT_LOWER], c.reps[ICOUNT_UPPER]);
     return 0;
 }
 

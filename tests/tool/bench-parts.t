@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import traceback
+import types
 
 sys.dont_write_bytecode = True
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -19,8 +20,12 @@ os.environ.setdefault("WHERRY_TOOL", "/nonexistent/bin/wherry")
 
 import clients  # noqa: E402
 import derive  # noqa: E402
+import fallback  # noqa: E402
+import instructions  # noqa: E402
 import jsonsrc  # noqa: E402
 import knee  # noqa: E402
+import levels  # noqa: E402
+import peer  # noqa: E402
 import plan  # noqa: E402
 import report  # noqa: E402
 import spec  # noqa: E402
@@ -92,7 +97,7 @@ BAD = [
     ("[100, 200]", "[100, true]", 9, "must be a number"),
     ("[100, 200]", '{"from": 10, "to": 5, "steps": 3}', 9, "must be above"),
     ("[100, 200]", '{"from": 10, "to": 50}', 9, "lacks 'steps'"),
-    ('"kind": "native"', '"kind": "xen"', 3, "one of wherry, linux, native, kernel"),
+    ('"kind": "native"', '"kind": "xen"', 3, "one of wherry, linux, dpdk, native, kernel"),
     ('"kind": "native"', '"kind": "kernel"', 3, "lacks 'kernel'"),
     ('"kind": "native"', '"kind": "native", "kernel": "x"', 3, "for kinds"),
     ('[{"kind": "native"}]', '[{"kind": "native"}, {"kind": "native"}]', 3, "two of"),
@@ -113,6 +118,21 @@ BAD = [
     ('"seconds": 1', '"files": {"/etc/x": []}', 10, "relative"),
     ('"seconds": 1', '"files": {"x": {"generate": "zone", "from": "y"}}', 10, "either"),
     ('"seconds": 1', '"seconds": "\\q"', 10, "unknown escape"),
+    ('"kind": "native"', '"kind": "wherry", "vcpus": 2', 3, "for kind 'linux' and 'dpdk'"),
+    ('"kind": "native"', '"kind": "linux", "huge": 64', 3, "for kind 'dpdk'"),
+    ('"kind": "native"', '"kind": "dpdk", "memory": 64', 3, "give 'huge'"),
+    ('"program": "/bin/true"', '"program": "/bin/true", "systems": ["x"]', 4, "there is no system 'x'"),
+    ('"program": "/bin/true"', '"program": "/bin/true", "on": {"x": {}}', 4, "there is no system 'x'"),
+    ('"program": "/bin/true"', '"program": "/bin/true", "on": {"native": {"arg": []}}', 4, "did you mean 'args'?"),
+    ('"connections": 3', '"window": 3', 7, "'window' is for udp and udpkv"),
+    ('"proto": "redis",', '"proto": "redis", "options": {"window": 3},', 6, "belongs into 'closed'"),
+    ('"connections": 3', '"connections": 3, "window": 3', 7, "leave 'connections' out"),
+    ('"connections": 3', '"window": 0', 7, "between 1 and"),
+    ('"proto": "redis",', '"proto": "redis", "count": ["c4"],', 6, "no 'c4' in its 'closed'"),
+    ('"seconds": 1', '"compare": [["native", "x"]]', 10, "no system 'x'"),
+    ('"seconds": 1', '"compare": [["native", "native"]]', 10, "must be two systems"),
+    ('"seconds": 1', '"agreement": {"program": "p", "system": "native"}', 10, "use vhost-user"),
+    ('"seconds": 1', '"network": "wire"', 10, "one of tap, vhost-user"),
 ]
 
 
@@ -122,6 +142,185 @@ def _():
         assert old in GOOD
         e = raises(spec.SpecError, text, parse, GOOD.replace(old, new, 1))
         assert str(e).startswith(f"f.json:{line}: "), f"{e}: wanted line {line}"
+
+
+LEVELS = """{
+  "name": "t", "network": "vhost-user",
+  "systems": [{"kind": "wherry", "name": "raw", "memory": 32}, {"kind": "linux"}, {"kind": "dpdk"}],
+  "baseline": "dpdk", "compare": [["raw", "dpdk"], ["raw", "linux"]],
+  "programs": [{"name": "echo", "program": "/bin/true", "args": ["-e"], "on": {"raw": {"program": "/bin/false", "args": []}}},
+    {"name": "kv", "program": "/bin/true", "systems": ["raw", "dpdk"]}],
+  "workloads": [
+    {"name": "e", "proto": "udp", "programs": ["echo"], "closed": [{"window": 1}, {"window": 256}], "count": ["w256"]},
+    {"name": "g", "proto": "udpkv", "programs": ["kv"], "closed": [{"window": 32}], "count": []}
+  ],
+  "knee": {"around": true}, "rates": [100], "agreement": {"program": "echo", "system": "raw"}, "seconds": 1
+}"""
+BAD_OVER_VHOST = [
+    ('"seconds": 1', '"machine": "microvm"', 11, "q35 or pc"),
+    ('"seconds": 1', '"clients": ["load"]', 11, "leave 'clients' out"),
+    ('{"kind": "linux"}', '{"kind": "native", "name": "linux"}', 3, "no network card"),
+    ('"seconds": 1', '"sweeps": [{"by": "bandwidth", "values": [1]}]', 11, "of a tap only"),
+    ('"proto": "udpkv"', '"proto": "redis"', 9, "speaks udp and udpkv"),
+    ('"programs": ["kv"]', '"programs": ["echo"]', 9, "must have one proto"),
+    ('{"window": 32}', '{"connections": 32}', 9, "no option 'connections'"),
+    ('"program": "echo", "system": "raw"}', '"program": "kv", "system": "raw"}', 11, "must send back"),
+    ('"program": "echo", "system": "raw"}', '"program": "kv", "system": "linux"}', 11, "no program 'kv' on a system 'linux'"),
+    ('"systems": ["raw", "dpdk"]', '"systems": ["dpdk"], "on": {"raw": {}}', 6, "does not run on 'raw'"),
+]
+
+
+@test("over vhost-user: what that network cannot do is told, with the line")
+def _():
+    for old, new, line, text in BAD_OVER_VHOST:
+        assert old in LEVELS, old
+        e = raises(spec.SpecError, text, parse, LEVELS.replace(old, new, 1))
+        assert str(e).startswith(f"f.json:{line}: "), f"{e}: wanted line {line}"
+
+
+@test("programs run where they are said to, as they are said to be there")
+def _():
+    s = parse(LEVELS)
+    systems_of = {s["name"]: s for s in s["systems"]}
+    same([j.key() for j in plan.jobs({**s, "repeats": 1}, 1) if j.program["name"] == "kv" and j.system["name"] == "linux"], [])
+    same(sorted(j.key() for j in plan.jobs(s, 1) if j.counting), ["counting/echo//dpdk", "counting/echo//linux", "counting/echo//raw"])
+    same([[c.closed["name"] for c in j.points] for j in plan.jobs(s, 1) if j.counting], 3 * [["w256"]])
+    assert all(p.client == "pktgen" for j in plan.jobs(s, 1) for p in j.points)
+    echo = s["programs"][0]
+    same((spec.variant(echo, systems_of["raw"])["program"], spec.variant(echo, systems_of["raw"])["args"]), ("/bin/false", []))
+    same((spec.variant(echo, systems_of["linux"])["program"], spec.variant(echo, systems_of["linux"])["args"]), ("/bin/true", ["-e"]))
+
+
+@test("without DPDK the rest is measured over a tap, and what is left out is said")
+def _():
+    s = {**parse(LEVELS), "path": "f.json"}
+    fallback.lacks = lambda: "there is no DPDK"
+    t = fallback.resolve(s)
+    same((t["network"], t["clients"], [x["name"] for x in t["systems"]], t["compare"]), ("tap", ["load"], ["raw", "linux"], [["raw", "linux"]]))
+    same((t["baseline"], t["agreement"], t["programs"][1]["systems"]), ("linux", None, ["raw"]))
+    same(len(t["left_out"]), 3)
+    assert "there is no DPDK" in t["left_out"][0] and t["left_out"][1].startswith("Linux guest, DPDK: ")
+    assert plan.jobs(t, 1) and all(p.client == "load" for j in plan.jobs(t, 1) for p in j.points)
+    fallback.lacks = lambda: None
+    same(fallback.resolve(s)["left_out"], [])
+    same(fallback.resolve(s, "tap")["network"], "tap")
+    raises(BenchError, "for a tap", fallback.resolve, t, "vhost-user")
+    only_dpdk = {**s, "systems": s["systems"][2:]}
+    raises(BenchError, "need vhost-user", fallback.resolve, only_dpdk, "tap")
+
+
+@test("an image of its own is sent to Wherry only")
+def _():
+    note = b"\x04\0\0\0\x08\0\0\0\x12\0\0\0Xen\0" + bytes(8)
+    header = b"\x7fELF\x02" + bytes(27) + (64).to_bytes(8, "little") + bytes(14) + (56).to_bytes(2, "little") + (1).to_bytes(2, "little") + bytes(6)
+    segment = (4).to_bytes(8, "little") + (120).to_bytes(8, "little") + bytes(16) + len(note).to_bytes(8, "little") + bytes(16)
+    with tempfile.TemporaryDirectory() as d:
+        image = os.path.join(d, "image")
+        with open(image, "wb") as f:
+            f.write(header + segment + note)
+        os.chmod(image, 0o755)
+        assert systems.kernel_image(image) and not systems.kernel_image("/bin/sh")
+        s = {**parse(LEVELS.replace("/bin/false", image)), "path": "f.json"}
+        fallback.check_programs(s)
+        s = {**parse(LEVELS.replace("/bin/true", image)), "path": "f.json"}
+        raises(BenchError, "program 'echo' on 'linux': image is an image of its own", fallback.check_programs, s)
+
+
+@test("a run of pktgen is told all that differs from the first, and of a window only what its loop takes")
+def _():
+    o = {"workload": "ycsb-b", "keys": 10, "load": True, "window": 32, "arrivals": "constant"}
+    line = " ".join(peer.words(o, None, 2, 0.5, 7, True, None))
+    same(line, "--seed 7 --requests 0 --rate 0 --seconds 2 --warmup 0.5 --keys 10 --load --unread --window 32 --workload ycsb-b")
+    line = " ".join(peer.words(o, 1000, 2, 0.5, 7, False, None))
+    same(line, "--seed 7 --requests 0 --rate 1000 --seconds 2 --warmup 0.5 --arrivals constant --keys 10 --workload ycsb-b")
+    line = " ".join(peer.words({"size": 22, "window": 1}, None, 2, 0, 7, False, 50))
+    same(line, "--seed 7 --requests 50 --rate 0 --frame 64 --window 1")
+
+
+@test("a window is as many sockets of wherry load, each with its share")
+def _():
+    for window, sockets, pipeline in ((1, 1, 1), (32, 32, 1), (64, 64, 1), (256, 64, 4)):
+        argv = clients.load_command(task("udp", window=window))
+        same(argv[argv.index("--connections") + 1:argv.index("--connections") + 4], [str(sockets), "--pipeline", str(pipeline)])
+    assert "--pipeline" not in clients.load_command(task("udp", 100, window=32))
+
+
+@test("idle polls are told from work by the block that only they execute")
+def _():
+    poll, serve = [100, 50, 10, 0, 0], [80, 30, 0, 400, 90]  # a poll that finds nothing; one that finds a burst
+    idle = [1000 * a for a in poll]
+    for empty, full in ((0, 50), (700, 50), (5000, 1)):
+        load = [empty * a + full * b for a, b in zip(poll, serve)]
+        near(instructions.idle_share(idle, load) * 1000, empty, 1e-9)
+        near(sum(load) - instructions.idle_share(idle, load) * sum(idle), full * sum(serve), 1e-9)
+    same(instructions.idle_share([0, 0], [5, 5]), 0)
+
+
+class FakeCounter:
+    """A guest with a clock of its own that counts what work() tells it."""
+
+    def __init__(self):
+        self.program, self.idle_blocks, self.busy_blocks = 0, 0, 0
+
+    def read(self):
+        return [self.program, 0, 0] + 8 * [0]
+
+    def copy(self):
+        head = instructions.LAYOUT.pack(*[0] * instructions.SLOTS, 2, *[0] * (13 + 32 - instructions.SLOTS))
+        return head + b"".join(v.to_bytes(8, "little") for v in (1, self.idle_blocks, 2, self.busy_blocks))
+
+
+@test("instructions a request: of a guest that polls without what it idles, of another by the slope")
+def _():
+    sleep = instructions.time.sleep
+    try:
+        c, idles = FakeCounter(), 0
+
+        def add(idle, busy):
+            c.program += idle + busy
+            c.idle_blocks += idle
+            c.busy_blocks += busy
+        instructions.time.sleep = lambda s: add(10 ** 6, 0) if s == instructions.IDLE_SECONDS else None
+
+        def load(n):
+            add(400000 if idles else 0, 500 * n + (0 if idles else 123))
+            return {"good": n, "seconds": 1e-9 if idles else 1.0}
+        idles = 1
+        r = instructions.per_request(c, load, 1000, None, True)
+        near(r["busy"], 500, 1e-9)
+        assert r["program"] < 500 + 400000 / 3000 + 1 and r["requests"] == 3000, r
+        c, idles = FakeCounter(), 0
+        instructions.time.sleep = lambda s: None
+        near(instructions.per_request(c, load, 1000, None)["program"], 500, 1e-9)
+        sent = []
+        instructions.per_request(c, lambda n: sent.append(n) or {"good": n, "seconds": 0.001}, 1000, None, enlarge=True)
+        same(sent, [1000, 500000, 1500000])
+    finally:
+        instructions.time.sleep = sleep
+
+
+@test("what is lost below the knee and left of the peak beyond it, and ratios of the pairs asked for")
+def _():
+    def point(system, kind, rate, good, valid=True, closed=None, sent=1000):
+        return {"record": "point", "program": "echo", "workload": "e", "system": system, "setting": {}, "repeat": 1, "boot": 1, "attempt": 1,
+                "kind": kind, "client": "pktgen", "rate": rate, "closed": closed, "value_size": None, "valid": valid, "invalid": [],
+                "time": 1, "elapsed": 1, "guest_cpu": 1,
+                "result": {"good": good, "sent": sent, "seconds": 1.0, "latency": None, "throughput": good}}
+    s = parse(LEVELS)
+    s["workloads"], s["programs"] = s["workloads"][:1], s["programs"][:1]
+    points = [point("raw", plan.CLOSED, None, 1200, closed="w256"), point("dpdk", plan.CLOSED, None, 300, closed="w256"),
+              point("linux", plan.CLOSED, None, 100, closed="w256"), point("raw", plan.RATE, 100, 800),
+              point("raw", plan.BELOW, 760, 990), point("raw", plan.BEYOND, 1600, 600, sent=1600)]
+    out = derive.Deriver([{"record": "sweep", "spec": s, "seed": 1}] + points).summary()
+    case, = out["cases"]
+    a, = case["around"]
+    near(a["loss_below"]["median"], 0.01, 1e-9)
+    near(a["of_peak"]["median"], 600 / 990, 1e-9)  # the peak is the best open loop, not the closed one
+    same([(r["system"], r["against"], round(r["ratio"], 9)) for r in case["ratios"] if "w256" in r["what"]],
+         [("raw", "dpdk", 4.0), ("raw", "linux", 12.0)])
+    table, = levels.tables(out)
+    same((len(table.rows), table.rows[0][0]), (3, "raw"))
+    assert "1 %" in table.rows[0] and "60.6 %" in table.rows[0], table.rows[0]
 
 
 @test("JSON that is cut off anywhere is an error with a line")
@@ -452,7 +651,7 @@ def _():
 
 @test("a system that still works off an overload is waited for, but not for ever")
 def _():
-    def settles(busy_steps):
+    def settles(busy_steps, polls=False):
         b, used, steps = systems.Boot.__new__(systems.Boot), [0.0], [0]
 
         def cpu_seconds():
@@ -460,7 +659,7 @@ def _():
             if steps[0] % 2 == 0 and steps[0] // 2 <= busy_steps:
                 used[0] += systems.SETTLE_STEP
             return used[0]
-        b.cpu_seconds, b.alive = cpu_seconds, lambda: True
+        b.cpu_seconds, b.alive, b.image = cpu_seconds, lambda: True, types.SimpleNamespace(polls=polls)
         return b.settle(0), steps[0] // 2
 
     limits = systems.SETTLE_LIMIT, systems.SETTLE_STEP
@@ -469,6 +668,7 @@ def _():
         same(settles(0), (True, 1))
         same(settles(3), (True, 4))
         same(settles(10**6)[0], False)
+        same(settles(10**6, True), (True, 0))  # it is never idle
     finally:
         systems.SETTLE_LIMIT, systems.SETTLE_STEP = limits
 
@@ -501,10 +701,12 @@ def _():
         s.points(job, None, "")
         return asked
 
-    late, busy = [clients.LATE + ": send lag p99 2.1 ms"], ["the generator was short of CPU: 99 %"]
+    late, busy = ["the generator was late: send lag p99 2.1 ms"], ["the generator was short of CPU: 99 %"]
+    robbed = ["the generator had its CPU for only 70 % of the time"]
     same(measured([]), [1])
     same(measured(late, []), [1, 2])
     same(measured(late, late, late, []), [1, 2, 3])
+    same(measured(late + robbed, robbed, []), [1, 2, 3])
     same(measured(busy), [1])
     same(measured(late + busy), [1])
     same(measured(late, [], known=1), [2])

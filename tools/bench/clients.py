@@ -1,4 +1,4 @@
-"""Load generators: `wherry load`, and httperf, dnsperf, wrk and redis-benchmark beside it, run and read into
+"""Load generators: `wherry load`, `wherry pktgen` over vhost-user, and httperf, dnsperf, wrk and redis-benchmark beside it, run and read into
 one result format, which is the JSON of wherry load (docs/bench.md). What a client does not tell is
 null; percentiles that it gives stand in "percentiles", since it has no histogram. Used by sweep.py."""
 
@@ -10,14 +10,19 @@ import shlex
 import signal
 import subprocess
 
+import peer
 from common import BenchError, tool
 from spec import CLIENT_PROTO
 
 # Beyond the time it was asked to run, for connecting, filling a store and waiting for the last answers.
 GRACE = 60
-OPEN_LOOP = ("load", "httperf", "dnsperf")
-CLOSED_LOOP = ("load", "dnsperf", "wrk", "redis-benchmark")
-LATE = "the generator was late"  # how wherry load says so (tools/load/result.c)
+FILL_GRACE = 120  # and for a store behind a slow system
+OURS = ("load", "pktgen")  # wherry's own: whole histograms, every answer verified
+OPEN_LOOP = OURS + ("httperf", "dnsperf")
+CLOSED_LOOP = OURS + ("dnsperf", "wrk", "redis-benchmark")
+# How ours say that the machine did something else meanwhile (tools/load/result.c, tools/pktgen/main.c).
+LATE = ("the generator was late", "the generator had its CPU for only")
+SOCKETS = 64  # over which `wherry load` spreads a window
 HTTPERF_CALLS = 10  # a connection, where connections are kept
 REDIS_PILOT = 2000  # requests that tell redis-benchmark's rate: it takes a number, not a time
 REDIS_TESTS = ("get", "set")
@@ -32,10 +37,10 @@ class ClientError(BenchError):
 class Task:
     """What to run: workload options, rate (None: closed loop), seconds, warmup, where."""
 
-    def __init__(self, workload, options, rate, seconds, warmup, host, cpus, seed, files, fill=False, requests=None):
+    def __init__(self, workload, options, rate, seconds, warmup, host, cpus, seed, files, fill=False, requests=None, boot=None):
         self.workload, self.options, self.rate = workload, options, rate
         self.seconds, self.warmup, self.host, self.cpus = seconds, warmup, host, cpus
-        self.seed, self.files, self.fill, self.requests = seed, files, fill, requests
+        self.seed, self.files, self.fill, self.requests, self.boot = seed, files, fill, requests, boot
         self.target = f"{host}:{workload['port']}"
 
 
@@ -54,6 +59,8 @@ def run(client, task):
         task.requests = REDIS_PILOT * max(1, task.options.get("pipeline", 1))
         _, pilot = run(client, task)
         task.requests = max(1000, round(pilot["good"] / pilot["seconds"] * task.seconds))
+    if client == "pktgen":
+        return run_pktgen(task)
     argv = COMMANDS[client](task)
     out = execute(argv, task)
     try:
@@ -85,6 +92,16 @@ def execute(argv, task):
     return out
 
 
+def run_pktgen(task):
+    line = peer.words(task.options, task.rate, task.seconds, task.warmup, task.seed, task.fill, task.requests)
+    limit = task.seconds + task.warmup + GRACE + (FILL_GRACE if task.fill else 0)
+    try:
+        argv, result = task.boot.ask_peer(line, limit)
+    except (peer.PeerError, ValueError) as e:
+        raise ClientError(str(e)) from None
+    return argv, checked(result)
+
+
 def load_command(task):
     argv = [tool(), "load", task.workload["proto"], "--seconds", f"{task.seconds:g}", "--warmup", f"{task.warmup:g}",
             "--seed", str(task.seed)]
@@ -99,8 +116,11 @@ def load_command(task):
             argv += ["--load"] if value and task.fill else []
         elif key == "keepalive":
             argv += ["--keepalive", "yes" if value else "no"]
-        elif key == "pipeline" and task.rate:
+        elif key in ("pipeline", "window") and task.rate:
             pass  # an open loop sends when it is time
+        elif key == "window":
+            sockets = min(value, SOCKETS)
+            argv += ["--connections", str(sockets), "--pipeline", str(max(1, value // sockets))]
         elif value is True:
             argv += [f"--{key}"]
         elif value is not False:
@@ -109,7 +129,10 @@ def load_command(task):
 
 
 def load_result(out, task):
-    r = json.loads(out)
+    return checked(json.loads(out))
+
+
+def checked(r):
     if r.get("wherry_load") != 1:
         raise ValueError
     for key in ("sent", "answered", "good", "errors", "seconds", "latency", "valid"):

@@ -4,6 +4,7 @@ from the records alone, and the same for the same records. Used by report.py."""
 import knee
 import plan
 import stats
+from clients import OURS
 from stats import Histogram
 
 PERCENTILES = (50, 90, 99, 99.9)
@@ -74,7 +75,8 @@ class Deriver:
     def summary(self):
         spec = self.spec
         out = {"name": spec["name"], "title": spec["title"], "mode": spec["mode"], "seed": self.seed,
-               "complete": bool(self.of("end")), "baseline": spec["baseline"],
+               "complete": bool(self.of("end")), "baseline": spec["baseline"], "compare": spec.get("compare", []),
+               "left_out": spec.get("left_out", []),
                "systems": [{"name": s["name"], "label": s["label"], "kind": s["kind"]} for s in spec["systems"]],
                "environment": (self.of("environment") or [None])[-1], "environments": len(self.of("environment")),
                "images": [{k: v for k, v in i.items() if k != "record"} for i in self.images()],
@@ -87,6 +89,7 @@ class Deriver:
                              for r in self.of("instructions") if r["why"]],
                "unsettled": [{k: r[k] for k in ("program", "system", "repeat", "after")} for r in self.of("unsettled")],
                "skipped": [{k: r[k] for k in ("program", "system", "setting", "repeat", "why")} for r in self.of("skipped")],
+               "agreement": [{k: r[k] for k in ("system", "program", "window", "result", "why")} for r in self.of("agreement")],
                "points": len(self.of("point")), "invalid_points": sum(not r["valid"] for r in self.of("point"))}
         for program in spec["programs"]:
             for workload in spec["workloads"]:
@@ -133,19 +136,22 @@ class Deriver:
                     if c := r["result"]:
                         out.append({**{k: r[k] for k in ("program", "system", "workload", "closed")},
                                     "in_program": c["program"], "in_kernel": c["kernel"], "rep": c["rep"],
-                                    "total": c["program"] + c["kernel"], "functions": c["functions"]})
+                                    "total": c["program"] + c["kernel"], "functions": c["functions"],
+                                    "busy": c.get("busy"), "vcpus": c.get("vcpus", [])})
         return out
 
     # -- one program with one workload
 
     def case(self, program, workload):
         points = self.of("point", program=program, workload=workload["name"])
-        order = lambda r: (r["client"] != "load", r["client"], r["rate"] or 0, r["closed"] or "", r["value_size"] or 0,
+        order = lambda r: (r["client"] not in OURS, r["client"], r["rate"] or 0, r["closed"] or "", r["value_size"] or 0,
                            repr(r["setting"]), self.systems.index(r["system"]), r["repeat"], r["time"])
         points = sorted(points, key=order)
         base = [p for p in points if not p["setting"]]
         case = {"program": program, "workload": workload["name"], "proto": workload["proto"],
-                "published": workload["published"], "rates": [], "closed": [], "knee": self.knees(base), "sweeps": []}
+                "published": workload["published"], "rates": [], "closed": [], "knee": self.knees(base), "sweeps": [],
+                "windows": {c["name"]: c["options"]["window"] for c in workload["closed"] if "window" in c["options"]},
+                "around": self.around(base)}
         for (client, rate, system), rs in by([p for p in base if p["kind"] == plan.RATE], "client", "rate", "system").items():
             case["rates"].append({"client": client, "rate": rate, "system": system, **group(rs, self.seed)})
         for (client, closed, system), rs in by([p for p in base if p["kind"] == plan.CLOSED], "client", "closed", "system").items():
@@ -164,7 +170,7 @@ class Deriver:
         """What the search knew, by boot's repeat."""
         out = {}
         for p in sorted(points, key=lambda r: r["time"]):
-            if p["client"] == "load" and p["kind"] in (plan.RATE, plan.KNEE):
+            if p["client"] in OURS and p["kind"] in (plan.RATE, plan.KNEE):
                 t = knee.trial_of(p)
                 if t:
                     out.setdefault(p["repeat"], []).append(t)
@@ -185,16 +191,46 @@ class Deriver:
                                 "by_repeat": {str(r): f["rate"] for r, f in sorted(found.items())}})
         return out
 
+    def around(self, points):
+        """What is lost just below the knee, and what is left of the peak (the best goodput of all open loops in
+        the same boot) far beyond it."""
+        out = []
+        for system in self.systems:
+            mine = [p for p in points if p["system"] == system and p["result"] and p["client"] in OURS]
+            below, beyond = (self.valid_by_repeat(p for p in mine if p["kind"] == k) for k in (plan.BELOW, plan.BEYOND))
+            if not below and not beyond:
+                continue
+            peak = {}
+            for p in mine:
+                if p["rate"]:
+                    peak[p["repeat"]] = max(peak.get(p["repeat"], 0), numbers(p)["good"])
+            out.append({"system": system,
+                        "loss_below": stats.summary([numbers(p)["loss"] for p in below.values()], self.seed),
+                        "good_beyond": stats.summary([numbers(p)["good"] for p in beyond.values()], self.seed),
+                        "of_peak": stats.summary([numbers(p)["good"] / peak[r] if peak[r] else None for r, p in beyond.items()], self.seed),
+                        "invalid": sum(not p["valid"] for p in list(below.values()) + list(beyond.values()))})
+        return out
+
+    @staticmethod
+    def valid_by_repeat(points):
+        """One of each boot: of several attempts the valid one."""
+        out = {}
+        for p in points:
+            if p["valid"] or not out.get(p["repeat"], {}).get("valid"):
+                out[p["repeat"]] = p
+        return out
+
     def ratios(self, case, points):
-        """Every system against the baseline, by repeat."""
+        """Every system against the baseline, or the pairs that the specification compares, by repeat."""
         baseline, out = self.spec["baseline"], []
+        pairs = self.spec.get("compare") or [(s, baseline) for s in self.systems if s != baseline]
 
         def pair(what, values, better):
-            for system in self.systems:
-                if system != baseline and values.get(system) and values.get(baseline):
-                    r = stats.paired_ratio(values[system], values[baseline], self.seed)
+            for system, other in pairs:
+                if values.get(system) and values.get(other):
+                    r = stats.paired_ratio(values[system], values[other], self.seed)
                     if r:
-                        out.append({"what": what, "system": system, "against": baseline, "better": better, **r})
+                        out.append({"what": what, "system": system, "against": other, "better": better, **r})
 
         def values_of(chosen, key):
             v = {}
@@ -208,7 +244,7 @@ class Deriver:
         for goal in sorted({k["goal"] for k in case["knee"]}):
             pair(f"knee, {goal}", {k["system"]: {int(r): v for r, v in k["by_repeat"].items()}
                                    for k in case["knee"] if k["goal"] == goal}, "higher")
-        for (rate,), rs in by([p for p in points if p["kind"] == plan.RATE and p["client"] == "load"], "rate").items():
+        for (rate,), rs in by([p for p in points if p["kind"] == plan.RATE and p["client"] in OURS], "rate").items():
             for key in ("p50", "p99"):
                 pair(f"{key} at {rate:g}/s", values_of(rs, key), "lower")
         return out
@@ -236,7 +272,7 @@ def cdf_points(records, case, rate, system):
     """The merged latency histogram of all valid boots at a rate."""
     h = Histogram()
     for r in records:
-        if r["record"] == "point" and r["kind"] == plan.RATE and r["client"] == "load" and r["rate"] == rate and \
+        if r["record"] == "point" and r["kind"] == plan.RATE and r["client"] in OURS and r["rate"] == rate and \
                 not r["setting"] and r["valid"] and r["result"] and r["result"]["latency"] and \
                 (r["program"], r["workload"], r["system"]) == (case["program"], case["workload"], system):
             h.merge(r["result"]["latency"])

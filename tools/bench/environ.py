@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 
+from clients import OURS
 from common import tool
 from systems import sha256
 
@@ -55,8 +56,8 @@ def record(spec):
     cpuinfo = text_of("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", cpuinfo)
     memory = re.search(r"MemTotal:\s+(\d+)", text_of("/proc/meminfo"))
-    programs = sorted({p["program"] for p in spec["programs"]} | {
-        c for w in spec["workloads"] for c in (w["clients"] or spec["clients"]) if c != "load"})
+    programs = sorted({v["program"] for p in spec["programs"] for v in [p] + list(p["on"].values()) if v["program"]} | {
+        c for w in spec["workloads"] for c in (w["clients"] or spec["clients"]) if c not in OURS})
     return {"record": "environment", "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "wherry": source_version(), "tool_sha256": sha256(tool()), "qemu": line_of("qemu-system-x86_64", "--version"),
             "host_kernel": platform.release(), "cpu": model.group(1) if model else platform.processor(),

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import fallback
 import net
 import report
 import spec as specification
@@ -29,12 +30,13 @@ def bench_arguments(argv):
     p.add_argument("--out", metavar="DIR", help="where records and report go (default bench-results/NAME-TIME)")
     p.add_argument("--seed", type=int, help="of all that is random; the default is random and recorded")
     p.add_argument("--resume", metavar="DIR", help="go on with an interrupted sweep")
+    p.add_argument("--network", choices=("tap", "vhost-user"), help="tap: measure over a tap what is meant for vhost-user")
     p.add_argument("--plan", action="store_true", help="print the boots and about how long they take, and start nothing")
     o = p.parse_args(argv)
     if bool(o.spec) == bool(o.resume):
         p.error("name a specification, or --resume DIR")
-    if o.resume and (o.full or o.out or o.seed is not None):
-        p.error("--resume goes on as the sweep began: neither --full, --out nor --seed")
+    if o.resume and (o.full or o.out or o.network or o.seed is not None):
+        p.error("--resume goes on as the sweep began: neither --full, --out, --network nor --seed")
     return o
 
 
@@ -71,11 +73,12 @@ def bench(argv):
             raise BenchError(f"{o.resume}: its records do not begin with a sweep's")
         spec, seed, directory = first[0]["spec"], first[0]["seed"], o.resume
     else:
-        spec = specification.load(o.spec, o.full)
+        spec = fallback.resolve(specification.load(o.spec, o.full), o.network)
         seed = secrets.randbits(31) if o.seed is None else o.seed
         directory = o.out or os.path.join("bench-results", f"{spec['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
     if o.plan:
         return print_plan(spec, seed)
+    fallback.check_programs(spec)
     net.enter([sys.executable, "-B", os.path.abspath(__file__), "bench"] + argv)
 
     import sweep
@@ -84,6 +87,8 @@ def bench(argv):
         os.makedirs(directory, exist_ok=True)
     except OSError as e:
         raise BenchError(f"{directory}: {e.strerror}") from None
+    for line in spec.get("left_out", []):
+        say(f"left out: {line}")
     store = Store(directory, bool(o.resume))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)

@@ -4,6 +4,7 @@ what the reader's system asks for, and readable on a phone. Used by report.py.""
 import html as escape
 
 import table
+from rows import Rows
 
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1a1a1a; --dim: #5a5a5a; --line: #d8d8d8; --head: #f3f4f6; }
@@ -67,7 +68,7 @@ def environment(summary):
             if isinstance(i.get(key), dict):
                 rows.append([f"{i['system']}, {i['program']}: {key}",
                              " ".join(f"{k} {v}" for k, v in i[key].items() if v is not None)])
-    return table_html(table.Rows("What was measured, and where", ["what", ""], rows))
+    return table_html(Rows("What was measured, and where", ["what", ""], rows))
 
 
 def html(summary, pictures):

@@ -4,12 +4,16 @@ specification and seed, so that an interrupted sweep goes on where it was. Used 
 import random
 
 import clients
+from spec import runs_on
 
 COUNT_GUESS = 8.0  # seconds for one count of instructions
 BOOT_GUESS = 5.0  # seconds, until a boot was seen
 POINT_PAUSE = 0.3  # at least, after a point
 STORES = ("redis", "memcached", "udpkv")  # their values have a size
 CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
+# Around the knee of the same boot: does it hold what it promises, and what happens far beyond?
+BELOW, BEYOND = "below-knee", "beyond-knee"
+AROUND = {BELOW: 0.95, BEYOND: 2.0}
 
 
 class Point:
@@ -54,8 +58,15 @@ class Job:
         return f"{kind}/{self.program['name']}/{setting}/{self.system['name']}"
 
 
+def generator(spec):
+    """Of ours, the one that this network has."""
+    return "pktgen" if spec.get("network") == "vhost-user" else "load"
+
+
 def counted(workload):
     """The closed loops for which instructions are counted."""
+    if workload.get("count") is not None:
+        return [c for c in workload["closed"] if c["name"] in workload["count"]]
     return workload["closed"] or [{"name": "c1", "options": {"connections": 1}}]
 
 
@@ -72,7 +83,7 @@ def points_of(spec, workload):
                 out.append(Point(RATE, client, workload, rate=rate))
     for sweep in spec["sweeps"]:
         if sweep["by"] == VALUE and concerns(sweep, workload) and workload["proto"] in STORES:
-            out += [Point(VALUE, "load", workload, closed=workload["closed"][0], value=v) for v in sweep["values"]]
+            out += [Point(VALUE, generator(spec), workload, closed=workload["closed"][0], value=v) for v in sweep["values"]]
     return out
 
 
@@ -91,11 +102,11 @@ def settings_of(spec):
 def jobs(spec, seed):
     """All boots. Within a repeat the systems of one program and setting follow each other, in random
     order, so that what the machine does meanwhile meets all of them alike."""
-    shuffle = random.Random(seed)
+    shuffle, ours = random.Random(seed), generator(spec)
     out = []
 
     def block(repeat, program, setting, points, searches, counting=False, native=True):
-        systems = [s for s in spec["systems"] if native or s["kind"] != "native"]
+        systems = [s for s in spec["systems"] if runs_on(program, s) and (native or s["kind"] != "native")]
         shuffle.shuffle(systems)
         out.extend(Job(repeat, program, s, setting, points, searches, counting) for s in systems)
 
@@ -108,14 +119,15 @@ def jobs(spec, seed):
             if points:
                 block(repeat, program, {}, points, searches)
             for setting, native, sweep in settings_of(spec):
-                closed = [Point(CLOSED, "load", w, closed=w["closed"][0]) for w in workloads if concerns(sweep, w)]
+                closed = [Point(CLOSED, ours, w, closed=w["closed"][0]) for w in workloads if concerns(sweep, w)]
                 if closed:
                     block(repeat, program, setting, closed, [], native=native)
     if spec["instructions"]["requests"]:
         for program in spec["programs"]:
-            counts = [Point(COUNT, "load", w, closed=c) for w in spec["workloads"] if program["name"] in w["programs"]
+            counts = [Point(COUNT, ours, w, closed=c) for w in spec["workloads"] if program["name"] in w["programs"]
                       for c in counted(w)]
-            block(0, program, {}, counts, [], counting=True, native=False)
+            if counts:
+                block(0, program, {}, counts, [], counting=True, native=False)
     return out
 
 
@@ -126,7 +138,7 @@ def point_seconds(spec):
 def seconds_of(spec, job, boot=BOOT_GUESS):
     """About how long a boot with its points takes."""
     points = len(job.points) * point_seconds(spec)
-    trials = len(job.searches) * spec["knee"]["trials"] * (spec["knee"]["seconds"] + POINT_PAUSE + 0.5)
+    trials = len(job.searches) * (spec["knee"]["trials"] + (len(AROUND) if spec["knee"].get("around") else 0)) * (spec["knee"]["seconds"] + POINT_PAUSE + 0.5)
     if job.counting:
         return 2 * boot + len(job.points) * COUNT_GUESS
     return boot + points + trials

@@ -7,6 +7,8 @@ import re
 import subprocess
 
 import derive
+import levels
+from clients import OURS
 from common import BenchError
 
 # Distinct for colour-blind eyes (Okabe and Ito), readable on light and on dark.
@@ -102,7 +104,9 @@ class Drawing:
             rate = self.common_rate(case)
             if rate:
                 yield self.cdf(f"{what}: latencies at {rate:g} requests/s", f"{name}-cdf", case, rate)
-            if case["closed"]:
+            if len(set(case["windows"].values())) > 1:
+                yield self.windows(f"{what}: good answers/s by requests under way", f"{name}-windows", case)
+            elif case["closed"] and not case["windows"]:
                 bars = [(c["closed"] + ", " + c["client"], c["system"], c["good"]["median"]) for c in case["closed"] if c.get("good")]
                 if bars:
                     yield self.bars(f"{what}: good answers/s at saturation", f"{name}-closed", bars, "requests/s")
@@ -111,6 +115,9 @@ class Drawing:
                     rows = [s for s in case["sweeps"] if (s["by"], s["closed"]) == (by, closed) and s.get("good")]
                     if len({r["value"] for r in rows}) > 1:
                         yield self.sweep(f"{what}: good answers/s by {by} ({closed})", f"{name}-{by}-{slug(closed)}", rows, by)
+        for number, (load, cases) in enumerate(levels.mixes(self.summary)):
+            yield self.bars(f"All mixes: good answers/s at {load}", f"mixes-{number}",
+                            [(what, system, v) for what, by_system in cases for system, v in by_system.items()], "requests/s")
         boots = self.summary["boots"]
         if boots:
             yield self.bars("Boot to first answer", "boot", [(b["program"], b["system"], b["seconds"]["median"]) for b in boots], "s")
@@ -119,9 +126,9 @@ class Drawing:
                 yield self.bars("Memory in use after the load", "memory", loaded, "MiB")
         counts = self.summary["instructions"]
         if counts:
-            yield self.bars("Guest instructions per request", "instructions",
-                            [(f"{i['program']}, {i['workload']} {i['closed']}", i["system"], i["total"])
-                             for i in counts if i["total"] > 0], "instructions")
+            title = "Guest instructions per request" + (", without idle polls" if any(i["busy"] for i in counts) else "")
+            yield self.bars(title, "instructions", [(f"{i['program']}, {i['workload']} {i['closed']}", i["system"], i["busy"] or i["total"])
+                                                    for i in counts if i["total"] > 0], "instructions")
 
     def by_system(self, rows):
         return [(s["name"], [r for r in rows if r["system"] == s["name"]]) for s in self.systems
@@ -143,6 +150,22 @@ class Drawing:
         script += plot(plots)
         return self.picture(title, name, script)
 
+    def windows(self, title, name, case):
+        """Rates over the window, both by factors: levels are far apart."""
+        script, plots = "", []
+        rows = [dict(c, window=case["windows"][c["closed"]]) for c in case["closed"] if c["closed"] in case["windows"] and c.get("good")]
+        for i, (system, mine) in enumerate(self.by_system(rows)):
+            script += block(f"d{i}", sorted((r["window"], r["good"]["median"], r["good"]["low"], r["good"]["high"]) for r in mine))
+            c = self.colour[system]
+            plots += [f'$d{i} using 1:2 with lines lc rgb "{c}" notitle',
+                      f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "{c}" pt {5 + 2 * (i % 5)} ps 0.5 title {quoted(self.label[system])}']
+        if not plots:
+            return None
+        tics = ", ".join(str(w) for w in sorted(set(case["windows"].values())))
+        script += settings('xlabel "requests under way"', 'ylabel "good answers/s"', "logscale xy", f"xtics ({tics})", 'format y "%.0s%c"',
+                           "key outside bottom center maxrows 2", "offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05") + plot(plots)
+        return self.picture(title, name, script)
+
     def latency(self, title, name, rates):
         script, plots = "", []
         for i, (system, rows) in enumerate(self.by_system(rates)):
@@ -158,7 +181,7 @@ class Drawing:
 
     def common_rate(self, case):
         """The highest rate that every system answered well; else the lowest that all were asked for."""
-        rates = [r for r in case["rates"] if r["client"] == "load" and r.get("good")]
+        rates = [r for r in case["rates"] if r["client"] in OURS and r.get("good")]
         names = {r["system"] for r in rates}
         shared = [x for x in sorted({r["rate"] for r in rates}) if {r["system"] for r in rates if r["rate"] == x and r["valid"]} == names]
         held = [x for x in shared if all(r["loss"] and r["loss"]["median"] < 0.01 for r in rates if r["rate"] == x)]
@@ -227,7 +250,7 @@ def slug(text):
 
 def draw(records, summary, directory):
     """Writes them all and returns them."""
-    out = list(Drawing(records, summary).pictures())
+    out = [p for p in Drawing(records, summary).pictures() if p]
     for name in os.listdir(directory):
         if name.endswith(".svg"):
             os.unlink(os.path.join(directory, name))

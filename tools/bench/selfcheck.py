@@ -1,16 +1,20 @@
 """The generator's check of itself: before a sweep it is measured against the null server of `wherry load
 serve` at twice the top rate, in the sweep's own way; where it does not keep up, at half of that, and so
-on. What it kept up with stands on the page and limits the search for the knee; each point tells by
-itself whether the generator was late then. Used by sweep.py."""
+on. Over vhost-user udpkv-dpdk takes that part, on this host without a guest (DPDK's virtio-user). What the
+generator kept up with stands on the page and limits the search for the knee; each point tells by
+itself whether it was late then. Used by sweep.py."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
 
 import clients
+import net
 import probe
-from common import BenchError, tool
+from common import BenchError, build_dir, tool
+from peer import Peer, PeerError
 
 ADDRESS = "127.0.0.1"
 SECONDS_MAX, WARMUP = 2, 0.2
@@ -45,6 +49,9 @@ class NullServer:
             why = self.process.communicate()[1].strip().splitlines()
             raise BenchError(f"wherry load serve {workload['proto']} does not answer" + (f": {why[-1]}" if why else ""))
 
+    def run(self, task):
+        return clients.run("load", task)
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -54,10 +61,58 @@ class NullServer:
             self.process.wait(LATE)
 
 
+class VhostServer:
+    """udpkv-dpdk as a guest's network card and server in one, without a guest: the null server of vhost-user.
+    A store of its own is filled, since it is a real one."""
+
+    MEMORY = 512  # MiB, of ordinary pages
+
+    def __init__(self, workload, cpus, generator_cpu, work):
+        self.port, echo = workload["port"], workload["proto"] == "udp"
+        program, socket_path = os.path.join(build_dir(), "apps", "udpkv-dpdk"), os.path.join(work, "null.sock")
+        self.peer, self.process = Peer(socket_path, echo, generator_cpu, os.path.join(work, "null.log"), START_LIMIT), None
+        cpu = (cpus or "0").split(",")[0].split("-")[0]
+        words = ["-e"] if echo else ["-n", str(workload["options"].get("keys", 10000)), "-v", str(workload["options"].get("value-size", 64))]
+        argv = ["setpriv", "--pdeathsig", "KILL", program, f"--vdev=net_virtio_user0,path={socket_path},queues=1,mac={net.GUEST_MAC}",
+                "--no-pci", "--no-huge", "--no-shconf", "-m", str(self.MEMORY), "--no-telemetry", "--log-level=error", "-l", cpu, "--"]
+        try:
+            self.process = subprocess.Popen(argv + words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL, start_new_session=True)
+        except OSError as e:
+            self.stop()
+            raise BenchError(f"{program}: {e.strerror}") from None
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def wait(self, _workload, _query):
+        self.peer.answer(START_LIMIT, self.alive)
+
+    def ask_peer(self, line, limit):
+        return self.peer.argv + line, self.peer.run(line, limit, self.alive)
+
+    def run(self, task):
+        task.boot, task.options = self, task.workload["options"]
+        return clients.run("pktgen", task)
+
+    def stop(self):
+        if self.process:
+            NullServer.stop(self)
+        self.peer.close()
+
+
+def null_server(sweep, workload):
+    cpus = sweep.spec["cpus"]
+    if sweep.spec.get("network") == "vhost-user":
+        return VhostServer(workload, cpus["guest"], cpus["generator"], sweep.work)
+    return NullServer(workload, cpus["guest"])
+
+
 def against_null(sweep, workload, rate):
     """A record of one run."""
-    server = NullServer(workload, sweep.spec["cpus"]["guest"])
+    server = None
     try:
+        server = null_server(sweep, workload)
         server.wait(dict(workload, options={}), NULL_NAME)
         target = dict(workload, port=server.port)
         options = {k: v for k, v in workload["options"].items() if k not in NOT_ASKED}
@@ -65,15 +120,19 @@ def against_null(sweep, workload, rate):
                             sweep.spec["cpus"]["generator"], sweep.seed, sweep.files, True)
         record = {"record": "selfcheck", "workload": workload["name"], "rate": rate, "time": time.time()}
         try:
-            argv, result = clients.run("load", task)
+            argv, result = server.run(task)
         except clients.ClientError as e:
             return {**record, "command": None, "result": None, "passed": False, "why": [str(e)]}
         why = list(result.get("invalid") or [])
         if result["good"] < GOOD_SHARE * result["sent"]:
             why.append(f"{result['good']} good answers to {result['sent']} requests")
         return {**record, "command": argv, "result": result, "passed": result["valid"] and not why, "why": why}
+    except PeerError as e:
+        return {"record": "selfcheck", "workload": workload["name"], "rate": rate, "time": time.time(), "command": None,
+                "result": None, "passed": False, "why": [str(e)]}
     finally:
-        server.stop()
+        if server:
+            server.stop()
 
 
 def run(sweep):

@@ -10,7 +10,10 @@ from common import BenchError
 
 REQUIRED = object()
 PROTOS = ("http", "dns", "redis", "memcached", "udp", "udpkv")
-KINDS = ("wherry", "linux", "native", "kernel")
+KINDS = ("wherry", "linux", "dpdk", "native", "kernel")
+NETWORKS = ("tap", "vhost-user")
+VHOST_PROTOS = ("udp", "udpkv")  # what wherry pktgen speaks
+VHOST_MACHINES = ("q35", "pc")  # docs/pktgen.md
 CLIENTS = ("load", "httperf", "dnsperf", "wrk", "redis-benchmark")
 CLIENT_PROTO = {"httperf": "http", "wrk": "http", "dnsperf": "dns", "redis-benchmark": "redis"}
 PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777, "udpkv": 7777}
@@ -23,8 +26,11 @@ LOAD_OPTIONS = {
     "keepalive": bool, "path": str, "expect-size": int, "expect-sha256": str, "expect-file": str,
     "queries": str, "transport": str, "workload": str, "keys": int, "key-dist": str, "value-size": int,
     "value-dist": str, "list-length": int, "load": "flag", "ascii": "flag", "binary": "flag", "size": int,
-    "format": str,
+    "format": str, "window": int,
 }
+# Of them, those that wherry pktgen has as well.
+PKTGEN_OPTIONS = ("arrivals", "sources", "timeout", "workload", "keys", "key-dist", "value-size", "load", "size", "window")
+WINDOW_MAX = 65536
 
 
 class SpecError(BenchError):
@@ -131,15 +137,23 @@ def obj(table):
 def system(c, v, what, line):
     s = c.fields(v, {"kind": (one_of(*KINDS), REQUIRED), "name": (name, None), "label": (text, None),
                      "kernel": (text, None), "initrd": (text, None), "append": (text, ""),
-                     "options": (list_of(text), list)}, what, line)
+                     "options": (list_of(text), list), "memory": (whole(1, 1 << 20), None),
+                     "vcpus": (whole(1, 64), None), "huge": (whole(2, 1 << 20), None)}, what, line)
     if s["kind"] == "kernel" and not s["kernel"]:
         c.fail(line, f"{what}: kind 'kernel' lacks 'kernel', the path of an image")
     if s["kind"] != "kernel" and s["initrd"]:
         c.fail(v.lines["initrd"], f"'initrd' is for kind 'kernel'; {s['kind']} gets the program's root file system")
-    if s["kind"] in ("native", "linux") and s["kernel"]:
+    if s["kind"] in ("native", "linux", "dpdk") and s["kernel"]:
         c.fail(v.lines["kernel"], f"'kernel' is for kinds 'kernel' and 'wherry', not {s['kind']!r}")
+    for key, kinds in (("vcpus", ("linux", "dpdk")), ("huge", ("dpdk",))):
+        if s[key] and s["kind"] not in kinds:
+            c.fail(v.lines[key], f"{key!r} is for kind {' and '.join(map(repr, kinds))}, not {s['kind']!r}")
+    for key, kind, instead in (("memory", "dpdk", "give 'huge', its huge pages"), ("memory", "native", "it is not limited"),
+                               ("append", "dpdk", "it has none")):
+        if s[key] and s["kind"] == kind:
+            c.fail(v.lines[key], f"{key!r} is not for kind {kind!r}: {instead}")
     s["name"] = s["name"] or s["kind"]
-    s["label"] = s["label"] or {"wherry": "Wherry", "linux": "Linux guest", "native": "native Linux"}.get(
+    s["label"] = s["label"] or {"wherry": "Wherry", "linux": "Linux guest", "dpdk": "Linux guest, DPDK", "native": "native Linux"}.get(
         s["name"], s["name"])
     return s
 
@@ -177,14 +191,28 @@ def load_options(c, v, what, line):
             c.fail(v.lines[key], f"{key!r} must be {'true or false' if wanted is bool else 'a whole number' if wanted is int else 'a string'}")
         if wanted is int and value < 0:
             c.fail(v.lines[key], f"{key!r} must not be negative")
+    if "window" in v:
+        if not 1 <= v["window"] <= WINDOW_MAX:
+            c.fail(v.lines["window"], f"'window' must be between 1 and {WINDOW_MAX}, not {v['window']}")
+        for key in ("connections", "pipeline"):
+            if key in v:
+                c.fail(v.lines[key], f"'window' says how many requests are under way: leave {key!r} out")
     return dict(v)
+
+
+def workload_options(c, v, what, line):
+    o = load_options(c, v, what, line)
+    if "window" in o:
+        c.fail(v.lines["window"], "'window' is for a closed loop: it belongs into 'closed'")
+    return o
 
 
 def closed(c, v, what, line):
     named = v.pop("name", None) if isinstance(v, dict) else None
     o = load_options(c, v, what, line)
-    return {"name": named or f"c{o.get('connections', 1)}" + (f" P{o['pipeline']}" if "pipeline" in o else ""),
-            "options": o}
+    name = f"w{o['window']}" if "window" in o else \
+        f"c{o.get('connections', 1)}" + (f" P{o['pipeline']}" if "pipeline" in o else "")
+    return {"name": named or name, "options": o}
 
 
 def rates(c, v, what, line):
@@ -235,16 +263,36 @@ def sweep(c, v, what, line):
     return s
 
 
+def pair(c, v, what, line):
+    out = list_of(name)(c, v, what, line)
+    if len(out) != 2 or out[0] == out[1]:
+        c.fail(line, f"{what} must be two systems, as [\"wherry\", \"linux\"]")
+    return out
+
+
+def variants(c, v, what, line):
+    """What a program is on some of the systems: "on": {SYSTEM: {...}}."""
+    if not isinstance(v, dict):
+        c.fail(line, f"{what} must be an object {{...}}")
+    return {key: c.fields(v[key], VARIANT, f"{what}, {key!r}", v.lines[key]) for key in v}
+
+
+VARIANT = {"program": (text, None), "args": (list_of(word), None), "volumes": (list_of(text), None),
+           "memory": (whole(1, 1 << 20), None)}
 PROGRAM = {"name": (name, REQUIRED), "program": (text, REQUIRED), "args": (list_of(word), list),
-           "volumes": (list_of(text), list), "memory": (whole(1, 1 << 20), None), "package": (text, None)}
+           "volumes": (list_of(text), list), "memory": (whole(1, 1 << 20), None), "package": (text, None),
+           "systems": (list_of(name, 1), None), "on": (variants, dict)}
 WORKLOAD = {"name": (name, REQUIRED), "proto": (one_of(*PROTOS), REQUIRED), "port": (whole(1, 65535), None),
-            "options": (load_options, dict), "closed": (list_of(closed), list),
+            "options": (workload_options, dict), "closed": (list_of(closed), list),
             "programs": (list_of(name, 1), None), "rates": (rates, None), "published": (name, None),
-            "clients": (list_of(one_of(*CLIENTS), 1), None)}
+            "clients": (list_of(one_of(*CLIENTS), 1), None), "count": (list_of(text), None)}
 GOALS = {"loss": (number(0, 0.5), 0.01), "p99": (nullable(number(0.001, 1e6)), None)}
-KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precision": (number(0.005, 0.5), 0.05)}
+KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precision": (number(0.005, 0.5), 0.05),
+        "around": (boolean, False)}
 CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None)}
 INSTRUCTIONS = {"requests": (whole(0, 10000000), 2000)}
+AGREEMENT = {"program": (name, REQUIRED), "system": (name, REQUIRED), "window": (whole(1, WINDOW_MAX), 32),
+             "rounds": (whole(1, 100), 3), "seconds": (number(0.5, 600), 3)}
 
 # What a short version may set differently, with what both have.
 MAY_BE_SHORT = {
@@ -263,6 +311,9 @@ TOP = {
     **MAY_BE_SHORT,
     "name": (name, REQUIRED),
     "title": (text, None),
+    "network": (one_of(*NETWORKS), "tap"),
+    "compare": (list_of(pair), list),
+    "agreement": (nullable(obj(AGREEMENT)), None),
     "machine": (one_of("microvm", "microvm-noacpi", "q35", "pc"), "q35"),
     "accel": (one_of("auto", "kvm", "tcg"), "auto"),
     "boot_limit": (number(0.5, 3600), 60),
@@ -300,6 +351,9 @@ def parse(source, path, full):
 def finish(c, s, tree):
     """What concerns more than one key."""
     names = [x["name"] for x in s["systems"]]
+    if s["network"] == "vhost-user":
+        over_vhost_user(c, s, tree)
+    systems_of_programs(c, s, tree, names)
     if s["baseline"] is None:
         s["baseline"] = next((x["name"] for x in s["systems"] if x["kind"] == "linux"), names[-1])
     elif s["baseline"] not in names:
@@ -312,6 +366,11 @@ def finish(c, s, tree):
                 c.fail(node.lines["programs"], f"there is no program {p!r}: there are {', '.join(programs)}")
         w["programs"] = w["programs"] or programs
         w["port"] = w["port"] or PORTS[w["proto"]]
+        for x in w["count"] or []:
+            if x not in [o["name"] for o in w["closed"]]:
+                c.fail(node.lines["count"], f"'count' of workload {w['name']!r}: there is no {x!r} in its 'closed'")
+        if any("window" in o["options"] for o in w["closed"]) and w["proto"] not in VHOST_PROTOS:
+            c.fail(node.lines["closed"], f"'window' is for {' and '.join(VHOST_PROTOS)}; {w['proto']} has 'connections' and 'pipeline'")
         for client in w["clients"] or []:
             if CLIENT_PROTO.get(client, w["proto"]) != w["proto"]:
                 c.fail(node.lines["clients"], f"{client} does not speak {w['proto']}")
@@ -336,6 +395,70 @@ def finish(c, s, tree):
             w["programs"] = [p for p in w["programs"] if p in s["only"]]
         s["workloads"] = [w for w in s["workloads"] if w["programs"]]
     s["title"] = s["title"] or s["name"]
+
+
+def runs_on(program, system):
+    """Does this program take part there?"""
+    return not program.get("systems") or system["name"] in program["systems"]
+
+
+def variant(program, system):
+    """The program as it is on that system."""
+    return {**program, **{k: v for k, v in program.get("on", {}).get(system["name"], {}).items() if v is not None}}
+
+
+def systems_of_programs(c, s, tree, names):
+    """That whatever names a system names one that there is."""
+    for i, p in enumerate(s["programs"]):
+        node = tree["programs"][i]
+        for key in ("systems", "on"):
+            for x in p[key] or []:
+                if x not in names:
+                    c.fail(node.lines[key], f"{key!r} of program {p['name']!r}: there is no system {x!r}: there are {', '.join(names)}")
+        for x in p["on"]:
+            if p["systems"] and x not in p["systems"]:
+                c.fail(node.lines["on"], f"'on' of program {p['name']!r}: it does not run on {x!r} ('systems')")
+    for i, two in enumerate(s["compare"]):
+        for x in two:
+            if x not in names:
+                c.fail(tree["compare"].lines[i], f"'compare': there is no system {x!r}: there are {', '.join(names)}")
+    a = s["agreement"]
+    if a:
+        line = tree.lines["agreement"]
+        if s["network"] != "vhost-user":
+            c.fail(line, "'agreement' is between two programs that use vhost-user: give \"network\": \"vhost-user\"")
+        program = next((p for p in s["programs"] if p["name"] == a["program"]), None)
+        if not program or a["system"] not in names or not runs_on(program, {"name": a["system"]}):
+            c.fail(line, f"'agreement': there is no program {a['program']!r} on a system {a['system']!r}")
+        if any(w["proto"] != "udp" for w in s["workloads"] if a["program"] in (w["programs"] or [a["program"]])):
+            c.fail(line, f"'agreement': {a['program']!r} must send back what it gets (its workloads have proto udp)")
+
+
+def over_vhost_user(c, s, tree):
+    """What that network cannot do."""
+    why = "\"network\": \"vhost-user\""
+    if s["machine"] not in VHOST_MACHINES:
+        c.fail(tree.lines["machine"], f"{why} needs 'machine' {' or '.join(VHOST_MACHINES)}, not {s['machine']}")
+    if "clients" in tree or any("clients" in w for w in tree["workloads"]):
+        c.fail(tree.lines.get("clients", tree.lines["workloads"]), f"{why}: wherry pktgen is the client; leave 'clients' out")
+    s["clients"] = ["pktgen"]
+    for i, x in enumerate(s["systems"]):
+        if x["kind"] == "native":
+            c.fail(tree["systems"].lines[i], f"{why}: a native program has no network card")
+    for x in s["sweeps"]:
+        if x["by"] == "bandwidth":
+            c.fail(tree.lines.get("sweeps", tree.line), f"{why}: bandwidth can be limited of a tap only")
+    speaks = {}
+    for i, w in enumerate(s["workloads"]):
+        node = tree["workloads"][i]
+        if w["proto"] not in VHOST_PROTOS:
+            c.fail(node.lines["proto"], f"{why}: wherry pktgen speaks {' and '.join(VHOST_PROTOS)}, not {w['proto']}")
+        for key in list(w["options"]) + [k for o in w["closed"] for k in o["options"]]:
+            if key not in PKTGEN_OPTIONS:
+                c.fail(node.line, f"{why}: wherry pktgen has no option {key!r} (workload {w['name']!r})")
+        for p in w["programs"] or [p["name"] for p in s["programs"]]:
+            if speaks.setdefault(p, w["proto"]) != w["proto"]:
+                c.fail(node.lines["proto"], f"{why}: all workloads of program {p!r} must have one proto")
 
 
 def load(path, full):

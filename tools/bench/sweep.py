@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 
+import agreement
 import clients
 import environ
 import instructions
@@ -29,7 +30,7 @@ class Dead(Exception):
 
 def was_late(record):
     """Was that all that is wrong with it?"""
-    return record["invalid"] and all(clients.LATE in why for why in record["invalid"])
+    return record["invalid"] and all(why.startswith(clients.LATE) for why in record["invalid"])
 
 
 class Sweep:
@@ -45,6 +46,8 @@ class Sweep:
         self.boots = sum(r["record"] == "boot" for r in store.records)
         self.proven = {}  # by workload, the rate that the generator kept up with in its self-check
         self.query = None
+        self.ours = plan.generator(spec)
+        self.stored = None  # of udpkv: the size of its values and how many keys
 
     # -- the whole
 
@@ -66,6 +69,8 @@ class Sweep:
             else:
                 self.boot(job)
             self.progress.end()
+        if self.spec.get("agreement") and not any(r["record"] == "agreement" for r in self.store.records):
+            agreement.run(self)
         self.store.add({"record": "end", "time": time.time()})
 
     def hopeless(self, job):
@@ -81,10 +86,10 @@ class Sweep:
 
     # -- one boot
 
-    def image(self, job):
-        key = (job.system["name"], job.program["name"])
+    def image(self, system, program):
+        key = (system["name"], program["name"])
         if key not in self.images:
-            image = systems.Image(self.spec, self.files, job.system, job.program, self.work)
+            image = systems.Image(self.spec, self.files, system, program, self.work)
             self.store.add({"record": "image", "system": key[0], "program": key[1], **image.describe()})
             self.images[key] = image
         return self.images[key]
@@ -95,7 +100,7 @@ class Sweep:
         booting = True
         self.boots += 1
         try:
-            image = self.image(job)
+            image = self.image(job.system, job.program)
             if job.counting and not instructions.available(image, build_dir()):
                 self.store.add({"record": "skipped", "job": job.key(), "why": "instructions are counted under TCG, by icount.so",
                                 **self.where(job)})
@@ -104,8 +109,9 @@ class Sweep:
             counts = os.path.join(self.work, "counts") if job.counting else None
             if counts and os.path.exists(counts):
                 os.unlink(counts)
-            with systems.Boot(image, job.setting, counts) as boot:
-                workload = job.points[0].workload
+            workload = job.points[0].workload
+            self.stored = None
+            with systems.Boot(image, job.setting, counts, workload["proto"] == "udp") as boot:
                 boot.wait_ready(workload, self.first_query(workload))
                 booting = False
                 self.store.add({"record": "boot", "boot": self.boots, "job": job.key(), "time": time.time(),
@@ -155,46 +161,69 @@ class Sweep:
         """For the knee, from what the rates have told already."""
         spec = self.spec
         known = [r for r in self.store.records if r["record"] == "point" and r["job"] == job.key() and
-                 r["client"] == "load" and r["workload"] == workload["name"] and r["kind"] in (plan.RATE, plan.KNEE)]
+                 r["client"] in clients.OURS and r["workload"] == workload["name"] and r["kind"] in (plan.RATE, plan.KNEE)]
         trials = [t for t in map(knee.trial_of, known) if t]
         searched = sum(r["kind"] == plan.KNEE for r in known)
         tries = {}
         rates = spec["rates"] if workload["rates"] is None else workload["rates"]
 
         def measure(rate):
-            point = plan.Point(plan.KNEE, "load", workload, rate=rate)
+            point = plan.Point(plan.KNEE, self.ours, workload, rate=rate)
             tries[rate] = tries.get(rate, sum(r["kind"] == plan.KNEE and r["rate"] == rate for r in known)) + 1
             return knee.trial_of(self.point(job, boot, title, point, filled, tries[rate])) or \
                 {"rate": rate, "loss": 1.0, "p99": None, "valid": True}
 
         knee.run(measure, trials, knee.goals_of(spec), spec["knee"]["precision"], max(1, rates[0] / 8),
                  max(rates[-1], self.proven.get(workload["name"], 0)), spec["knee"]["trials"] - searched)
+        if spec["knee"].get("around"):
+            self.around(job, boot, title, workload, filled, knee.result(trials, knee.goals_of(spec)[0])["rate"])
+
+    def around(self, job, boot, title, workload, filled, found):
+        """Below the knee and beyond it, if it was found."""
+        for kind, factor in plan.AROUND.items():
+            point = plan.Point(kind, self.ours, workload, rate=found and round(factor * found))
+            for attempt in range(1, ATTEMPTS + 1 if found else 1):
+                record = self.known.get(f"{job.key()}/{point.key(attempt)}") or \
+                    self.point(job, boot, title, point, filled, attempt)
+                if not was_late(record):
+                    break
+
+    def fills(self, workload, options, value, filled):
+        """Has this point to fill its store? All workloads of udpkv have the same keys, and the last that was
+        filled overwrites those of others; elsewhere each is filled once."""
+        if workload["proto"] == "udpkv":
+            return (options.get("keys"), options.get("value-size")) != self.stored
+        return (workload["name"], value) not in filled
+
+    def has_filled(self, workload, options, value, filled):
+        self.stored = (options.get("keys"), options.get("value-size"))
+        filled.add((workload["name"], value))
 
     def point(self, job, boot, title, point, filled, attempt):
         """Measures it; returns its record. Raises Dead when the system ended under it."""
         spec, key = self.spec, f"{job.key()}/{point.key(attempt)}"
-        seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], 0.5)) if point.kind == plan.KNEE else \
+        seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], 0.5)) if point.kind in (plan.KNEE, *plan.AROUND) else \
             (spec["seconds"], spec["warmup"])
-        fill_key = (point.workload["name"], point.value)
         options = point.options()
+        filling = (point.workload, options, point.value, filled)
         task = clients.Task(point.workload, options, point.rate, seconds, warmup, net.GUEST, spec["cpus"]["generator"],
-                            self.seed + len(self.store.records), self.files, fill_key not in filled)
+                            self.seed + len(self.store.records), self.files, self.fills(*filling), boot=boot)
         self.progress.show(title, point.describe())
         record = {"record": "point", "key": key, "job": job.key(), "attempt": attempt, "boot": self.boots, **self.where(job),
                   "workload": point.workload["name"], "kind": point.kind, "client": point.client, "rate": point.rate,
                   "closed": point.closed["name"] if point.closed else None, "value_size": point.value,
                   "time": time.time(), "load_average": environ.load_average()}
-        net_before, cpu_before, start = boot.net.counters(), boot.cpu_seconds(), time.monotonic()
+        net_before, cpu_before, start = boot.counters(), boot.cpu_seconds(), time.monotonic()
         try:
             argv, result = clients.run(point.client, task)
             record.update(command=argv, result=result, valid=result["valid"], invalid=list(result.get("invalid") or []))
-            filled.add(fill_key)
+            self.has_filled(*filling)
         except clients.ClientError as e:
             record.update(command=None, result=None, valid=False, invalid=[str(e)])
         record["elapsed"] = time.monotonic() - start
         record["guest_cpu"] = boot.cpu_seconds() - cpu_before
         record["memory"] = boot.memory()
-        after = boot.net.counters()
+        after = boot.counters()
         record["net"] = {k: after[k] - net_before[k] for k in after} if after and net_before else None
         alive = boot.alive()
         if not alive:
@@ -220,9 +249,11 @@ class Sweep:
                           "boot": self.boots, **self.where(job), "workload": point.workload["name"],
                           "closed": point.closed["name"], "result": None, "why": None}
                 try:
-                    record["result"] = instructions.measure(boot, counter, point.workload, point.options(),
+                    filling = (point.workload, point.options(), None, set())
+                    record["result"] = instructions.measure(boot, counter, self.ours, point.workload, point.options(),
                                                             self.spec["instructions"]["requests"], self.seed, self.files,
-                                                            self.spec["cpus"]["generator"])
+                                                            self.spec["cpus"]["generator"], self.fills(*filling))
+                    self.has_filled(*filling)
                 except clients.ClientError as e:
                     record["why"] = str(e)
                 self.store.add(record)

@@ -1,66 +1,10 @@
 """The summary as text, and the rows that the page's tables show too. Used by report.py and page.py."""
 
+import levels
 import published
+from rows import Rows, duration, interval, labels, mark, mebibytes, quantity, seconds, spread
 
 FUNCTIONS_SHOWN = 12
-
-
-def quantity(v):
-    if v is None:
-        return "-"
-    if v == round(v) and abs(v) < 1e15:
-        return f"{v:,.0f}"
-    if abs(v) >= 1000:
-        return f"{v:,.0f}"
-    return f"{v:.1f}" if abs(v) >= 10 else f"{v:.3g}"
-
-
-def duration(ns):
-    if ns is None:
-        return "-"
-    for limit, unit, scale in ((1e3, "ns", 1), (1e6, "us", 1e3), (1e9, "ms", 1e6)):
-        if ns < limit:
-            return f"{ns / scale:.3g} {unit}"
-    return f"{ns / 1e9:.3g} s"
-
-
-def mebibytes(v):
-    return "-" if v is None else f"{v / (1 << 20):.0f} MiB"
-
-
-def seconds(v):
-    return "-" if v is None else f"{v:.2f} s"
-
-
-def spread(s, show):
-    """A median with the range of the boots."""
-    if not s:
-        return "-"
-    text = show(s["median"])
-    return text if s["n"] < 2 or s["low"] == s["high"] else f"{text} ({show(s['low'])} to {show(s['high'])})"
-
-
-def interval(r):
-    def show(v):
-        return f"{v:.2f}" if v >= 0.1 else f"{v:.2g}"
-    if r["n"] < 2:
-        return show(r["ratio"])
-    return f"{show(r['ratio'])} ({show(r['ci'][0])} to {show(r['ci'][1])})"
-
-
-def mark(g):
-    return "" if not g["invalid"] else f" [{g['invalid']}/{g['boots']} invalid]"
-
-
-class Rows:
-    """A table: title, head, rows of text, and a remark below."""
-
-    def __init__(self, title, head, rows, note=None):
-        self.title, self.head, self.rows, self.note = title, head, rows, note
-
-
-def labels(summary):
-    return {s["name"]: s["label"] for s in summary["systems"]}
 
 
 def boots(summary):
@@ -145,10 +89,16 @@ def cases_clients(summary, case):
 
 def instructions(summary):
     label = labels(summary)
-    return Rows("Guest instructions per request", ["program", "workload", "load", "system", "all", "in the program", "in the kernel", "rep iterations"],
-                [[i["program"], i["workload"], i["closed"], label[i["system"]]] +
-                 [quantity(i[k]) for k in ("total", "in_program", "in_kernel", "rep")] for i in summary["instructions"]],
-                "Counted by a QEMU plugin under TCG; REP iterations are not in the sum.")
+    note = "Counted by a QEMU plugin under TCG; REP iterations are not in the sum."
+    head = ["program", "workload", "load", "system", "all", "in the program", "in the kernel", "rep iterations"]
+    rows = [[i["program"], i["workload"], i["closed"], label[i["system"]]] +
+            [quantity(i[k]) for k in ("total", "in_program", "in_kernel", "rep")] for i in summary["instructions"]]
+    if any(i["busy"] for i in summary["instructions"]):
+        head += ["without idle polls", "each virtual CPU"]
+        note += " Of a system that polls, all is what it executes meanwhile; without idle polls: less those that found nothing."
+        for row, i in zip(rows, summary["instructions"]):
+            row += [quantity(i["busy"]), ", ".join(quantity(v) for v in i["vcpus"])] if i["busy"] else ["", ""]
+    return Rows("Guest instructions per request", head, rows, note)
 
 
 def functions(summary):
@@ -195,13 +145,27 @@ def selfcheck(summary):
                 [[s["workload"], quantity(s["rate"]), "yes" if s["passed"] else "no", "; ".join(s["why"])] for s in summary["selfcheck"]])
 
 
+def left_out(summary):
+    return Rows("Left out", ["what, and why"], [[line] for line in summary["left_out"]])
+
+
+def agreement(summary):
+    label, rows = labels(summary), []
+    for a in summary["agreement"]:
+        r = a["result"]
+        rows.append([f"{a['program']}, window {a['window']}", label[a["system"]]] +
+                    ([f"{quantity(r['medians'][0])}", f"{quantity(r['medians'][1])}", f"{r['ratio']:.3f}"] if r else ["-", "-", a["why"]]))
+    return Rows("A second opinion: frames/s by wherry pktgen and by DPDK's testpmd", ["load", "system", "pktgen", "testpmd", "ratio"], rows,
+                "Medians of rounds in turns, of one guest.")
+
+
 def all_tables(summary):
-    out = [boots(summary)]
+    out = [left_out(summary)] + levels.tables(summary) + [boots(summary)]
     for case in summary["cases"]:
         out += cases_rates(summary, case)
         out += [cases_knee(summary, case), cases_closed(summary, case)] + cases_sweeps(summary, case)
         out += [cases_ratios(summary, case), cases_published(summary, case), cases_clients(summary, case)]
-    out += [instructions(summary)] + functions(summary) + [failures(summary), invalid(summary), unsettled(summary), selfcheck(summary)]
+    out += [instructions(summary)] + functions(summary) + [agreement(summary), failures(summary), invalid(summary), unsettled(summary), selfcheck(summary)]
     return [t for t in out if t.rows]
 
 

@@ -65,6 +65,11 @@ void frame_sum_udp(uint8_t *f, size_t n)
     set_sum(f + AT_UDP_SUM, sum ? sum : 0xffff); /* 0 says that there is none */
 }
 
+void frame_part_sum_udp(uint8_t *f)
+{
+    set_sum(f + AT_UDP_SUM, ~sum_finish(pseudo(f + AT_IP, get16(f + AT_UDP_LEN))));
+}
+
 size_t frame_udp(uint8_t *f, const struct ends *e, uint16_t ip_id, size_t n)
 {
     size_t len = UDP_LEN + n;

@@ -84,6 +84,8 @@ size_t frame_udp(uint8_t *f, const struct ends *e, uint16_t ip_id, size_t n);
  * own field tells, if the frame of n bytes holds as much. */
 void frame_sum_ip(uint8_t *f, size_t header);
 void frame_sum_udp(uint8_t *f, size_t n);
+/* The part of it that is left to a device: the pseudo header's sum. */
+void frame_part_sum_udp(uint8_t *f);
 /* to_mac NULL: to all. */
 size_t frame_arp(uint8_t *f, unsigned op, const uint8_t *from_mac, uint32_t from,
                  const uint8_t *to_mac, uint32_t to);

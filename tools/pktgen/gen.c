@@ -175,8 +175,12 @@ static struct flight *issue(struct gen *g, const struct request *r, uint64_t int
     e->from = ends.from;
     e->from_port = ends.from_port;
     f = rte_pktmbuf_mtod(m, uint8_t *);
-    n = ask_write(&g->ask, e, f + FRAME_HEAD);
-    enqueue(g, m, frame_udp(f, &ends, e->id, n), e->id);
+    n = frame_udp(f, &ends, e->id, ask_write(&g->ask, e, f + FRAME_HEAD));
+    if (g->o->offload) {
+        frame_part_sum_udp(f);
+        peer_offload(m);
+    }
+    enqueue(g, m, n, e->id);
     if (g->o->bad > 0 && g->phase == PHASE_RUN && rng_unit(&g->bad.rng) < g->o->bad)
         send_bad(g);
     return e;
@@ -581,7 +585,8 @@ static void fill_phase(struct gen *g, enum workload_phase phase, const char *wha
 void gen_fill(struct gen *g)
 {
     fill_phase(g, PHASE_FILL, "filling");
-    fill_phase(g, PHASE_CHECK, "reading back");
+    if (!g->o->unread)
+        fill_phase(g, PHASE_CHECK, "reading back");
 }
 
 /* ---- the guest ---- */

@@ -143,6 +143,12 @@ static void set_ports(void *p, const char *n, const char *v)
     O(p)->nr_ports = arg_number(n, v, 1, PORTS_MAX);
 }
 
+static void set_offload(void *p, const char *n, const char *v)
+{
+    (void)n, (void)v;
+    O(p)->offload = true;
+}
+
 static void set_echo(void *p, const char *n, const char *v)
 {
     (void)n, (void)v;
@@ -256,6 +262,12 @@ static void set_load(void *p, const char *n, const char *v)
     O(p)->load.load = ((struct parsed *)p)->store = true;
 }
 
+static void set_unread(void *p, const char *n, const char *v)
+{
+    (void)n, (void)v;
+    O(p)->unread = ((struct parsed *)p)->store = true;
+}
+
 static void set_format(void *p, const char *n, const char *v)
 {
     O(p)->load.text = arg_one_of(n, v, formats);
@@ -288,6 +300,7 @@ static const struct arg table[] = {
     {"huge-pages", NULL, "keep buffers in huge pages (default: ordinary ones)", set_huge_pages},
     {"wait", "S", "for the guest's first answer (default 60)", set_wait},
     {"lines", NULL, "then read more runs' options from standard input, a line each", set_lines},
+    {"offload", NULL, "leave UDP checksums to the device, as a host's own stack does", set_offload},
     {"echo", NULL, "the server sends back what it gets (default: it is udpkv)", set_echo},
     {"frame", "BYTES", "echo: size of a frame, without check sequence (default 64)", set_frame},
     {"window", "N", "closed loop: requests under way (default 32)", set_window},
@@ -309,6 +322,7 @@ static const struct arg table[] = {
      "uniform (default of get, set) or zipfian (theta 0.99; default of the mixes)", set_key_dist},
     {"value-size", "BYTES", "size of a value (default 64)", set_value_size},
     {"load", NULL, "fill the store first, and read it back", set_load},
+    {"unread", NULL, "with --load: do not read it back, which takes as long again", set_unread},
     {"bad", "SHARE", "mix in so many bad frames for each request, 0 to 1 (default 0)", set_bad},
     {"bad-kind", "NAME", "of this kind only", set_bad_kind},
     {"format", "json|text", "the whole result (default), or a few lines to read", set_format},

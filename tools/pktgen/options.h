@@ -18,6 +18,7 @@ struct pktgen_options {
     int cpu; /* -1: any */
     bool huge_pages;
     bool lines;    /* more runs' words come on standard input */
+    bool unread;   /* --load fills and does not read back */
     double wait_s; /* for the guest's first answer */
 
     uint32_t ip, guest_ip;
@@ -27,6 +28,7 @@ struct pktgen_options {
     unsigned nr_ports;
 
     bool echo;
+    bool offload;   /* the guest's device shall see UDP checksums that are not made */
     unsigned frame; /* bytes of an echoed one */
     unsigned window, burst;
     unsigned queue;    /* frames that wait for room in the device; more are lost */

@@ -7,6 +7,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_ip.h>
 #include <rte_mempool.h>
 
 #include <errno.h>
@@ -117,8 +118,10 @@ void peer_open(struct peer *p, const struct pktgen_options *o)
     p->pool = rte_pktmbuf_pool_create("frames", buffers, CACHE, 0, BUFFER, SOCKET_ID_ANY);
     if (!p->pool)
         die("no memory for %u frames: %s", buffers, rte_strerror(rte_errno));
-    /* Without offloads asked for, the driver itself completes a checksum that the guest left to its
-     * device; so every frame has one that can be verified. */
+    /* Without offloads of received frames asked for, the driver here completes a checksum that the
+     * guest left to its device; so every frame has one that can be verified. And one that we leave
+     * to the guest's device (--offload), if the guest wants none of that. */
+    conf.txmode.offloads = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     err = rte_eth_dev_configure(p->port, p->queues, p->queues, &conf);
     for (unsigned i = 0; i < p->queues && err == 0; i++) {
         err = rte_eth_rx_queue_setup(p->port, i, RING, SOCKET_ID_ANY, NULL, p->pool);
@@ -167,4 +170,11 @@ unsigned peer_send(struct peer *p, struct rte_mbuf **frames, unsigned n)
 struct rte_mbuf *peer_frame(struct peer *p)
 {
     return rte_pktmbuf_alloc(p->pool);
+}
+
+void peer_offload(struct rte_mbuf *m)
+{
+    m->l2_len = RTE_ETHER_HDR_LEN;
+    m->l3_len = sizeof(struct rte_ipv4_hdr);
+    m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
 }

@@ -27,3 +27,6 @@ unsigned peer_receive(struct peer *p, struct rte_mbuf **frames, unsigned max);
 unsigned peer_send(struct peer *p, struct rte_mbuf **frames, unsigned n);
 /* An empty buffer in one piece, NULL if there is none. */
 struct rte_mbuf *peer_frame(struct peer *p);
+
+/* A frame's UDP checksum, of which it has the part, is left to the guest's device. */
+void peer_offload(struct rte_mbuf *m);
