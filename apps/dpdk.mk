@@ -18,7 +18,7 @@ dpdk_libs     = -Wl,--whole-archive $(call dpdk_archives,$(1)) -Wl,--no-whole-ar
 
 ifeq ($(HAVE_DPDK),yes)
 APPS += $(APPS_B)/udpkv-dpdk
-APP_CFLAGS_main_dpdk := $(DPDK_CFLAGS)
+APP_CFLAGS_main_dpdk := $(DPDK_CFLAGS) -Iinclude
 $(APPS_B)/udpkv-dpdk: $(APPS_B)/udpkv/main_dpdk.o $(UDPKV_OBJ)
 	@$(HOSTCC) $^ $(call dpdk_libs,$(DPDK_VIRTIO)) -lm -pthread -o $@
 else

@@ -89,9 +89,4 @@ $(B)/wherry.elf: $(KERNEL_OBJ) $(B)/ksyms.o kernel/wherry.ld
 $(B)/wherry: $(B)/wherry.elf
 	@strip --strip-all $< -o $@
 kernel: $(B)/wherry ## the kernel image
-.PHONY: size
-size: $(B)/wherry ## what the image consists of
-	@stat -c '%8s the file' $<
-	@size -A $<.elf | awk '/^\.(text|rodata|eh_frame|data) / { printf "%8d %s\n", $$2, $$1 }'
-	@nm -S -l $<.elf | scripts/size-by-folder
 -include $(KOBJ:.o=.d)

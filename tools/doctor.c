@@ -34,6 +34,44 @@ static char *first_line(char *s)
     return s;
 }
 
+/* What QEMU's network card can be told to offer (docs/pktgen.md), and its other ends. */
+static void virtio(char *qemu)
+{
+    static const struct {
+        const char *property, *what, *use, *without;
+    } list[] = {
+        {"event_idx", "virtio event index", "notifications and interrupts only where asked for",
+         "each burst notifies"},
+        {"indirect_desc", "virtio indirect", "offered: a chain may lie outside of the ring",
+         "not offered: each piece of a chain takes a place in the ring"},
+        {"mrg_rxbuf", "virtio merged buffers", "large segments come in one piece",
+         "segments come one by one"},
+        {"packed", "virtio packed rings", "--net ...,packed=on", "--net ...,packed=on is refused"},
+        {"in_order", "virtio in-order rings", "--net ...,in_order=on",
+         "--net ...,in_order=on is refused; QEMU has it from 9.1 on"},
+        {"mq", "virtio queue pairs", "--net ...,queues=N", "one pair only"},
+    };
+    char *card = capture((char *[]){qemu, "-device", "virtio-net-pci,help", NULL}, QEMU_LIMIT_MS);
+    char *ends = capture((char *[]){qemu, "-netdev", "help", NULL}, QEMU_LIMIT_MS);
+    char *objects = capture((char *[]){qemu, "-object", "help", NULL}, QEMU_LIMIT_MS);
+
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        char *entry = xasprintf("\n  %s=", list[i].property);
+        bool has = card && strstr(card, entry);
+        line(has, OPTIONAL, list[i].what, has ? list[i].use : list[i].without);
+        free(entry);
+    }
+    bool peer = ends && strstr(ends, "\nvhost-user\n");
+    bool shared = objects && strstr(objects, "memory-backend-memfd");
+    line(peer && shared, OPTIONAL, "vhost-user",
+         !peer     ? "this QEMU has no such network back end"
+         : !shared ? "this QEMU cannot share memory (memory-backend-memfd)"
+                   : "--net vhost-user:SOCKET,... with --machine q35, for wherry pktgen");
+    free(card);
+    free(ends);
+    free(objects);
+}
+
 static void qemu(void)
 {
     char *path = find_program("qemu-system-x86_64");
@@ -61,10 +99,35 @@ static void qemu(void)
     line(qboot, OPTIONAL, "qboot firmware",
          qboot ? "q35 and pc boot without a BIOS's delay"
                : "q35 and pc boot through SeaBIOS, 1.5 s slower: apt-get install qemu-system-data");
+    virtio(path);
     free(have.s);
     free(list);
     free(version);
     free(path);
+}
+
+/* wherry pktgen is a program of its own beside this one, made where DPDK is. */
+static void pktgen(void)
+{
+    char *self = own_path(), *at = strrchr(self, '/');
+    char *generator = xasprintf("%.*s/wherry-pktgen", (int)(at - self), self);
+    char *config = find_program("pkg-config");
+    char *version = config ? first_line(capture((char *[]){config, "--modversion", "libdpdk", NULL},
+                                                QEMU_LIMIT_MS))
+                           : NULL;
+    bool dpdk = version && *version, built = access(generator, X_OK) == 0;
+    char *text = built ? xasprintf("wherry pktgen can be used%s%s",
+                                   dpdk ? "; installed is DPDK " : "", dpdk ? version : "")
+                 : dpdk
+                     ? xasprintf("DPDK %s is there, but wherry-pktgen is not: make", version)
+                     : xasprintf("for wherry pktgen and udpkv-dpdk: scripts/deps dpdk, then make");
+
+    line(built, OPTIONAL, "DPDK", text);
+    free(text);
+    free(version);
+    free(config);
+    free(generator);
+    free(self);
 }
 
 static void kvm(void)
@@ -187,6 +250,7 @@ int doctor_main(int argc, char **argv)
     kvm();
     network();
     resources();
+    pktgen();
     programs();
     printf("\n%s\n", runnable ? "Guests can run on this host."
                               : "Guests cannot run yet: see the lines marked MISSING.");

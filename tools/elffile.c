@@ -180,6 +180,8 @@ static bool read_segments(struct image *m, struct elf_file *f, struct why *w)
             if (!in_file(m, ph.p_offset, ph.p_filesz))
                 return because(w, "is truncated: a segment is outside the file");
             load = true;
+            if (ph.p_memsz <= UINT64_MAX - ph.p_paddr && ph.p_paddr + ph.p_memsz > f->phys_end)
+                f->phys_end = ph.p_paddr + ph.p_memsz;
             break;
         case PT_INTERP: {
             const char *s = string_at(m, ph.p_offset);

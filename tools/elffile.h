@@ -14,6 +14,7 @@ struct elf_file {
     char *soname, *rpath, *runpath;
     bool pvh;          /* has the Xen note by which VMMs start a kernel */
     bool linux_kernel; /* ... and one that says it is Linux */
+    uint64_t phys_end; /* of what its segments take, at their physical addresses */
 };
 
 /* False and the reason if it is not a 64-bit x86 ELF program or shared object. */

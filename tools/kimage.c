@@ -112,6 +112,7 @@ static void identify(struct kimage *k)
             die("kernel image %s has no PVH entry (Xen ELF note 18), so no VMM can start it",
                 k->path);
         k->kind = elf.linux_kernel ? KERNEL_LINUX : KERNEL_WHERRY;
+        k->end = elf.phys_end;
         elf_free(&elf);
     }
     blob_free(&b);

@@ -12,6 +12,7 @@ struct kimage {
     char *path;
     char *version; /* Linux: release, as in /lib/modules */
     char *symbols; /* Wherry: the image with symbols, if it is there */
+    uint64_t end;  /* Wherry: of the memory that the image is loaded to */
 };
 
 /* spec: "wherry", "linux" or a path. Ends the program with a message if there is none. */

@@ -84,7 +84,7 @@ static int parse_device_word(const char *word, struct netspec *n)
                        : -1;
     if (!is_name(word, "queues"))
         return 0;
-    if (number < 1 || number > QUEUES_MAX || *end || n->kind != NET_VHOST_USER)
+    if (number < 1 || number > QUEUES_MAX || *end)
         return -1;
     n->queues = number;
     return 1;
@@ -119,13 +119,13 @@ static bool parse_link(char *s, const char *kind, char *name, size_t room, struc
             return because(w,
                            "--net %s: unknown word %s (ip=, gw=, dns=; of the device mrg_rxbuf=, "
                            "packed=, event_idx=, indirect_desc=, in_order=, rx_queue_size=, "
-                           "tx_queue_size=%s)",
-                           kind, word, vhost ? ", queues=" : "");
+                           "tx_queue_size=, queues=)",
+                           kind, word);
         if (!ok)
             return because(w,
                            "--net %s: %s: write ip=ADDRESS/BITS, gw=ADDRESS, dns=ADDRESS, "
-                           "mrg_rxbuf=on|off, rx_queue_size=256, 512 or 1024%s",
-                           kind, word, vhost ? ", queues=1 to 8" : "");
+                           "mrg_rxbuf=on|off, rx_queue_size=256, 512 or 1024, queues=1 to %d",
+                           kind, word, QUEUES_MAX);
     }
     if (!n->dhcp && !n->ip[0])
         return because(w, "--net %s: give the guest an address with ip=ADDRESS/BITS or ip=dhcp",
@@ -174,24 +174,45 @@ bool netspec_parse(const char *text, struct netspec *n, struct why *w)
     return true;
 }
 
-char *netspec_ip_word(const struct netspec *n)
+bool netspec_together(const struct netspec *n, size_t count, struct why *w)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (n[i].kind == NET_NONE && count > 1)
+            return because(w, "--net none excludes others");
+        for (size_t k = 0; k < i; k++) {
+            if (n[i].kind == NET_USER && n[k].kind == NET_USER)
+                return because(w, "--net: a guest has one user network; the others are tap: or "
+                                  "vhost-user:");
+            if (n[i].kind == NET_TAP && n[k].kind == NET_TAP && !strcmp(n[i].ifname, n[k].ifname))
+                return because(w, "--net tap:%s is given twice", n[i].ifname);
+            if (n[i].kind == NET_VHOST_USER && n[k].kind == NET_VHOST_USER &&
+                !strcmp(n[i].socket, n[k].socket))
+                return because(w, "--net vhost-user:%s is given twice", n[i].socket);
+            if (n[i].ip[0] && !strcmp(n[i].ip, n[k].ip))
+                return because(w, "--net: two cards have the address %s", n[i].ip);
+        }
+    }
+    return true;
+}
+
+char *netspec_ip_word(const struct netspec *n, unsigned i)
 {
     if (n->kind == NET_NONE)
         return NULL;
     if (n->dhcp)
-        return xstrdup("ip=dhcp");
-    return xasprintf("ip=%s::%s:%s::eth0:off%s%s", n->ip, n->gw, n->mask, n->dns[0] ? ":" : "",
+        return i == 0 ? xstrdup("ip=dhcp") : xasprintf("ip=:::::eth%u:dhcp", i);
+    return xasprintf("ip=%s::%s:%s::eth%u:off%s%s", n->ip, n->gw, n->mask, i, n->dns[0] ? ":" : "",
                      n->dns);
 }
 
-void netspec_mac(const struct netspec *n, char mac[18])
+void netspec_mac(const struct netspec *n, unsigned i, char mac[18])
 {
     struct in_addr a = {0};
     const unsigned char *b = (const unsigned char *)&a;
 
     /* QEMU's own default behind user networking; else locally administered, from the address. */
     if ((n->kind != NET_TAP && n->kind != NET_VHOST_USER) || inet_pton(AF_INET, n->ip, &a) != 1)
-        strcpy(mac, "52:54:00:12:34:56");
+        snprintf(mac, 18, "52:54:00:12:34:%02x", 0x56 + i);
     else
         snprintf(mac, 18, "02:57:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]);
 }
@@ -206,28 +227,51 @@ static bool check_socket(const char *path, struct why *w)
                    path, strerror(errno), path);
 }
 
+/* An interface that was made for several queues takes one opener for each, and no other. */
+static bool check_queues(const struct netspec *n, const char *flags, struct why *w)
+{
+    bool several = strtoul(flags, NULL, 16) & IFF_MULTI_QUEUE;
+
+    if (several == (n->queues > 1))
+        return true;
+    if (several)
+        return because(w,
+                       "tap interface %s was made for several queues (multi_queue): say how many, "
+                       "--net tap:%s,queues=2,...",
+                       n->ifname, n->ifname);
+    return because(w,
+                   "tap interface %s was made for one queue; make one for more: ip tuntap add %s "
+                   "mode tap multi_queue",
+                   n->ifname, n->ifname);
+}
+
 bool netspec_check(const struct netspec *n, struct why *w)
 {
     struct ifreq r = {0};
     int fd, e;
+    bool ok;
 
     if (n->kind == NET_VHOST_USER)
         return check_socket(n->socket, w);
     if (n->kind != NET_TAP)
         return true;
     char *path = xasprintf("/sys/class/net/%s/tun_flags", n->ifname);
-    bool is_tap = access(path, F_OK) == 0;
+    char *flags = read_text(path);
     free(path);
-    if (!is_tap)
+    if (!flags)
         return because(w,
                        "there is no tap interface %s; make one: ip tuntap add %s mode tap user "
                        "$USER && ip link set %s up",
                        n->ifname, n->ifname, n->ifname);
+    ok = check_queues(n, flags, w);
+    free(flags);
+    if (!ok)
+        return false;
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return because(w, "/dev/net/tun: %s", strerror(errno));
     memcpy(r.ifr_name, n->ifname, sizeof(r.ifr_name));
-    r.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    r.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (n->queues > 1 ? IFF_MULTI_QUEUE : 0);
     e = ioctl(fd, TUNSETIFF, &r) < 0 ? errno : 0;
     close(fd);
     if (e == EBUSY)

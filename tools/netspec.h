@@ -1,8 +1,8 @@
 /*
  * How the guest is connected: --net user | dhcp | none | tap:IF,WORDS | vhost-user:PATH,WORDS,
  * where WORDS are ip=CIDR|dhcp[,gw=IP][,dns=IP] and what the device offers: mrg_rxbuf=on|off and
- * the like. Gives the kernel's ip= word and the addresses that go into /etc. Host code; does not
- * block.
+ * the like; given again, another card. Gives the kernel's ip= words and the addresses that go into
+ * /etc. Host code; does not block.
  */
 #pragma once
 
@@ -20,14 +20,19 @@ struct netspec {
     /* Static configuration, dotted; empty: none. */
     char ip[16], mask[16], gw[16], dns[16];
     char socket[NET_SOCKET_MAX]; /* vhost-user: the peer's */
-    unsigned queues;             /* pairs of them; more than one with vhost-user only */
+    unsigned queues;             /* pairs of them; more than one with tap and vhost-user only */
     char device[200];            /* words for the device, each behind a comma */
 };
 
+/* Cards that a guest has at most. */
+#define NETS_MAX 4
+
 bool netspec_parse(const char *text, struct netspec *n, struct why *w);
-/* The kernel's word, or NULL without a network. To be freed. */
-char *netspec_ip_word(const struct netspec *n);
+/* Can a guest have all of these at once? */
+bool netspec_together(const struct netspec *n, size_t count, struct why *w);
+/* The kernel's word for its card number i, or NULL without a network. To be freed. */
+char *netspec_ip_word(const struct netspec *n, unsigned i);
 /* A MAC address that differs between guests with different addresses on one bridge. */
-void netspec_mac(const struct netspec *n, char mac[18]);
+void netspec_mac(const struct netspec *n, unsigned i, char mac[18]);
 /* For tap: does the interface exist, and may we use it? For vhost-user: is there a socket? */
 bool netspec_check(const struct netspec *n, struct why *w);

@@ -96,7 +96,11 @@ static void set_net(struct run_options *o, const char *s)
 {
     struct why w;
 
-    if (!netspec_parse(s, &o->net, &w))
+    if (o->nr_nets == 1 && o->net[0].kind == NET_NONE) /* none until now */
+        o->nr_nets = 0;
+    if (o->nr_nets == NETS_MAX)
+        die("--net %s: a guest has at most %d network cards", s, NETS_MAX);
+    if (!netspec_parse(s, &o->net[o->nr_nets++], &w))
         die("%s", w.text);
 }
 
@@ -157,7 +161,8 @@ static const struct option {
      "user (default), dhcp (user, configured by DHCP), none,\n"
      "tap:IF,ip=ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS] or tap:IF,ip=dhcp,\n"
      "vhost-user:SOCKET,ip=ADDRESS/BITS[,gw=ADDRESS]: a peer such as wherry pktgen;\n"
-     "more words for the device: mrg_rxbuf=off, packed=on, event_idx=off, rx_queue_size=1024"},
+     "more words for the device: mrg_rxbuf=off, packed=on, event_idx=off, rx_queue_size=1024,\n"
+     "queues=2; repeatable: another card"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"
@@ -349,6 +354,9 @@ static int take_option(struct run_options *o, int argc, char **argv)
 
 static void check(const struct run_options *o)
 {
+    bool user = false;
+    struct why w;
+
     for (size_t i = 0; i < o->nr_ports; i++)
         for (size_t k = 0; k < i; k++)
             if (o->ports[i].host == o->ports[k].host && o->ports[i].udp == o->ports[k].udp &&
@@ -356,18 +364,21 @@ static void check(const struct run_options *o)
                 die("-p: port %u of the host is given twice", o->ports[i].host);
     if (!o->image && !o->rootfs)
         die("name a program to run, as in: wherry run -p 6379:6379 redis-server");
-    if (o->nr_ports && o->net.kind == NET_NONE)
+    if (!netspec_together(o->net, o->nr_nets, &w))
+        die("%s", w.text);
+    if (o->nr_ports && o->net[0].kind == NET_NONE)
         die("-p needs a network, and --net none gives none");
-    if (o->nr_ports && o->net.kind != NET_USER)
+    for (size_t i = 0; i < o->nr_nets; i++)
+        user |= o->net[i].kind == NET_USER;
+    if (o->nr_ports && !user)
         die("-p forwards from user networking; a guest on a tap interface or a vhost-user socket "
             "has an address of its own (%s)",
-            o->net.dhcp ? "by DHCP" : o->net.ip);
+            o->net[0].dhcp ? "by DHCP" : o->net[0].ip);
 }
 
 void options_parse(struct run_options *o, int argc, char **argv)
 {
     *o = (struct run_options){.kernel = "wherry", .vmm = "qemu", .memory_mib = 256, .cpus = 1};
-    set_net(o, "user");
     int i = 0;
     while (i < argc && strcmp(argv[i], "--") != 0) {
         if (argv[i][0] == '-' && argv[i][1]) {
@@ -382,5 +393,7 @@ void options_parse(struct run_options *o, int argc, char **argv)
     }
     for (i++; i < argc; i++)
         words_add(&o->args, argv[i]);
+    if (o->nr_nets == 0)
+        set_net(o, "user");
     check(o);
 }

@@ -17,7 +17,7 @@ struct volume {
     bool read_only;
 };
 
-#define MEMORY_MIB_MIN 4
+#define MEMORY_MIB_MIN 2
 #define MEMORY_MIB_MAX (1024 * 1024)
 
 struct run_options {
@@ -28,7 +28,8 @@ struct run_options {
     size_t nr_volumes;
     struct port *ports;
     size_t nr_ports;
-    struct netspec net;
+    struct netspec net[NETS_MAX]; /* the first: what /etc and the host name are made of */
+    size_t nr_nets;               /* at least one, which may be NET_NONE */
     const char *rootfs;
     const char *kernel;
     const char *vmm;

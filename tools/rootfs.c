@@ -344,7 +344,7 @@ void rootfs_pack(struct rootfs *r, const struct run_options *o)
         add_volumes(&h, o);
         pack_plugin_libs(r, &h, &d);
         add_ld_cache(r, &d);
-        etc_files_add(&r->tree, &o->net);
+        etc_files_add(&r->tree, &o->net[0]);
         elfdeps_free(&d);
     }
     hostfs_free(&h);

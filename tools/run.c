@@ -24,6 +24,9 @@
  * copy, and its own image, page array and buffers take about 60 MiB. */
 #define WHERRY_EXTRA MIB(4)
 #define LINUX_EXTRA  MIB(64)
+/* The same behind an image that is the application itself: tables, devices and their buffers, a
+ * stack. What the program asks for itself is its own concern. */
+#define NATIVE_EXTRA (768 * 1024ull)
 /* --root auto: memory is this many times the root file system, or that is left on a disk. */
 #define ROOT_IN_MEMORY 2
 /* What the guest finds it by (kernel/drivers/virtio/blk.c): the first disk. */
@@ -41,7 +44,7 @@ struct run {
     struct kimage kernel;
     const struct vmm *vmm;
     struct rootfs root;
-    int initrd;   /* descriptor of the packed archive */
+    int initrd;   /* descriptor of the packed archive; -1: the image needs none */
     bool on_disk; /* it is a disk, not the initrd */
     uint64_t initrd_size, unpacked_size;
     struct vm vm;
@@ -65,14 +68,16 @@ static void write_tree(const struct tree *t, int fd, uint64_t *size)
 static void pack(struct run *r)
 {
     struct why w;
-    int plain = temp_file("wherry-rootfs");
+    int plain;
     uint64_t size;
 
-    r->initrd = plain;
+    if (r->root.native_kernel)
+        return;
+    r->initrd = plain = temp_file("wherry-rootfs");
     if (r->kernel.kind == KERNEL_LINUX) {
         struct tree extra;
         tree_init(&extra);
-        linux_guest_fill(&extra, &r->kernel, on_mmio(&r->opt), r->opt.net.kind != NET_NONE);
+        linux_guest_fill(&extra, &r->kernel, on_mmio(&r->opt), r->opt.net[0].kind != NET_NONE);
         write_tree(&extra, plain, &r->initrd_size);
         tree_free(&extra);
         r->initrd_size = (r->initrd_size + CPIO_ALIGN - 1) & ~(uint64_t)(CPIO_ALIGN - 1);
@@ -123,6 +128,8 @@ static void choose_root(struct run *r)
 /* Memory with which the guest can start; copies: of the root file system beside the packed one. */
 static uint64_t memory_needed(const struct run *r, unsigned copies)
 {
+    if (r->root.native_kernel)
+        return r->kernel.end + NATIVE_EXTRA;
     if (r->on_disk)
         return WHERRY_EXTRA;
     return r->initrd_size + copies * r->unpacked_size +
@@ -137,6 +144,10 @@ static void check_memory(const struct run *r)
 
     bool disk = r->kernel.kind == KERNEL_WHERRY && r->vmm->can_disk && !r->on_disk;
 
+    if (r->root.native_kernel && need > MIB(r->opt.memory_mib))
+        die("%s does not fit into %llu MiB of memory; give the machine at least -m %lluM",
+            r->root.native_kernel, (unsigned long long)r->opt.memory_mib,
+            (unsigned long long)(need + MIB(1) - 1) >> 20);
     if (need > MIB(r->opt.memory_mib)) {
         char *size = human_size(r->unpacked_size);
         die("the root file system (%s) does not fit into %llu MiB of memory; give the machine at "
@@ -178,7 +189,7 @@ static char *kernel_cmdline(struct run *r)
     struct strbuf line = {0};
     struct words extra = {0};
     struct why w;
-    char *ip = netspec_ip_word(&o->net), *word;
+    char *word;
     struct timespec now;
 
     add_word(&line, "console=ttyS0");
@@ -194,13 +205,19 @@ static char *kernel_cmdline(struct run *r)
          * lacks fallocate and extended attributes. */
         if (memory_needed(r, 2) > MIB(o->memory_mib))
             sb_addf(&line, " rootfstype=ramfs");
+    } else if (verbosity < VERBOSE) { /* else the kernel says what it negotiates with devices */
+        add_word(&line, "quiet");
     }
     if (!r->vm.kvm) /* calibration against emulated timers is slow and at times never ends */
         sb_addf(&line, " tsc_early_khz=%u", tsc_khz());
     if (!r->vm.kvm && is_linux) /* not the CPU that is kept free (vmm_qemu.c) */
         sb_addf(&line, " nr_cpus=%u", o->cpus);
-    if (ip)
-        add_word(&line, ip);
+    for (size_t i = 0; i < o->nr_nets; i++) {
+        word = netspec_ip_word(&o->net[i], i);
+        if (word)
+            add_word(&line, word);
+        free(word);
+    }
     if (r->on_disk)
         add_word(&line, ROOT_DISK_WORD);
     if (r->vmm->kernel_words)
@@ -237,7 +254,6 @@ static char *kernel_cmdline(struct run *r)
         die("Linux takes at most %d arguments and %d environment words from its command line",
             LINUX_INIT_WORDS, LINUX_INIT_WORDS - 2);
     words_free(&extra);
-    free(ip);
     return line.s;
 }
 
@@ -271,13 +287,18 @@ static void check(struct run *r)
     if (r->kernel.kind == KERNEL_LINUX) {
         if (o->strace)
             die("--strace is Wherry's own; in a Linux guest run strace itself");
-        if (o->net.dhcp)
+        if (o->nr_nets > 1)
+            die("a second --net is Wherry's own; Linux takes one ip= from its command line");
+        if (o->net[0].dhcp)
             die("the Linux guest's init has no DHCP client; give it a fixed address with --net "
                 "user "
                 "or tap:IF,ip=ADDRESS/BITS");
         if (r->root.native_kernel)
             die("%s is a kernel with its application inside; it does not run on Linux", o->image);
     }
+    if (r->root.native_kernel &&
+        (o->nr_volumes || o->rootfs || o->initrd_out || o->root == ROOT_DISK))
+        die("%s is a kernel with its application inside; it has no root file system", o->image);
     if (o->cpus > 1 && r->kernel.kind == KERNEL_WHERRY)
         die("--cpus %u: Wherry runs on one CPU", o->cpus);
     if (o->cpus > 1 && r->vmm != &vmm_qemu)
@@ -309,8 +330,9 @@ static void dry_run(struct run *r)
     struct words argv = {0};
     struct strbuf config = {0}, line = {0};
 
-    *(r->on_disk ? &r->vm.disk : &r->vm.initrd) =
-        r->opt.initrd_out ? r->opt.initrd_out : "rootfs.cpio";
+    if (r->initrd >= 0)
+        *(r->on_disk ? &r->vm.disk : &r->vm.initrd) =
+            r->opt.initrd_out ? r->opt.initrd_out : "rootfs.cpio";
     r->vm.status_path = "status.txt";
     r->vmm->command(&r->vm, &argv, &config);
     sb_addf(&line, "%s", r->program ? r->program : r->vmm->name);
@@ -321,8 +343,10 @@ static void dry_run(struct run *r)
     printf("%s\n", line.s);
     if (config.s)
         printf("\n# config.json\n%s", config.s);
-    printf("\n# root file system, %llu bytes packed\n", (unsigned long long)r->initrd_size);
-    tree_walk(&r->root.tree, print_node, NULL);
+    if (r->initrd >= 0) {
+        printf("\n# root file system, %llu bytes packed\n", (unsigned long long)r->initrd_size);
+        tree_walk(&r->root.tree, print_node, NULL);
+    }
     free(line.s);
     free(config.s);
     words_free(&argv);
@@ -334,16 +358,19 @@ static void announce(const struct run *r)
     struct strbuf b = {0};
     char *size = human_size(r->initrd_size);
 
-    sb_addf(&b, "%s on %s (%s, %s, %llu MiB), root file system %s",
+    sb_addf(&b, "%s on %s (%s, %s, %llu MiB)",
             r->root.program ? r->root.program : r->root.native_kernel,
             r->kernel.kind == KERNEL_LINUX ? "Linux" : "Wherry",
             r->vmm == &vmm_qemu ? machine_names[o->machine] : r->vmm->name,
-            r->vm.kvm ? "KVM" : "TCG", (unsigned long long)o->memory_mib, size);
+            r->vm.kvm ? "KVM" : "TCG", (unsigned long long)o->memory_mib);
+    if (r->initrd >= 0)
+        sb_addf(&b, ", root file system %s", size);
     for (size_t i = 0; i < o->nr_ports; i++)
         sb_addf(&b, "%s %s:%u -> %u/%s", i ? "," : "; ports", o->ports[i].address, o->ports[i].host,
                 o->ports[i].guest, o->ports[i].udp ? "udp" : "tcp");
-    if ((o->net.kind == NET_TAP || o->net.kind == NET_VHOST_USER) && !o->net.dhcp)
-        sb_addf(&b, "; address %s", o->net.ip);
+    for (size_t i = 0; i < o->nr_nets; i++)
+        if ((o->net[i].kind == NET_TAP || o->net[i].kind == NET_VHOST_USER) && !o->net[i].dhcp)
+            sb_addf(&b, "; address %s", o->net[i].ip);
     note("%s", b.s);
     free(b.s);
     free(size);
@@ -410,10 +437,12 @@ static int start(struct run *r)
     if (pipe2(status, O_CLOEXEC) < 0)
         die("pipe: %s", strerror(errno));
     inherit[n++] = status[1];
-    inherit[n++] = r->initrd;
+    if (r->initrd >= 0)
+        inherit[n++] = r->initrd;
     char *initrd = xasprintf("/proc/self/fd/%d", r->initrd);
     char *status_path = xasprintf("/proc/self/fd/%d", status[1]);
-    *(r->on_disk ? &r->vm.disk : &r->vm.initrd) = initrd;
+    if (r->initrd >= 0)
+        *(r->on_disk ? &r->vm.disk : &r->vm.initrd) = initrd;
     r->vm.status_path = status_path;
     words_add(&argv, r->program);
     r->vmm->command(&r->vm, &argv, &config);
@@ -452,7 +481,8 @@ int run_main(int argc, char **argv)
     rootfs_pack(&r.root, &r.opt);
     kimage_find(r.root.native_kernel ? r.root.native_kernel : r.opt.kernel, &r.kernel);
     r.vm = (struct vm){.opt = &r.opt, .kernel = &r.kernel};
-    netspec_mac(&r.opt.net, r.vm.mac);
+    for (size_t i = 0; i < r.opt.nr_nets; i++)
+        netspec_mac(&r.opt.net[i], i, r.vm.mac[i]);
     check(&r);
     choose_accel(&r);
     pack(&r);
@@ -470,8 +500,11 @@ int run_main(int argc, char **argv)
         dry_run(&r);
     } else {
         r.program = r.vmm->program();
-        if (!ports_free(r.opt.ports, r.opt.nr_ports, &w) || !netspec_check(&r.opt.net, &w))
+        if (!ports_free(r.opt.ports, r.opt.nr_ports, &w))
             die("%s", w.text);
+        for (size_t i = 0; i < r.opt.nr_nets; i++)
+            if (!netspec_check(&r.opt.net[i], &w))
+                die("%s", w.text);
         status = start(&r);
     }
     free(cmdline);

@@ -17,7 +17,7 @@ struct vm {
     const char *disk;        /* the same for a read-only disk, the guest's first */
     const char *status_path; /* where bytes written to STATUS_PORT go */
     const char *cmdline;     /* the kernel's */
-    char mac[18];
+    char mac[NETS_MAX][18];
 };
 
 struct vmm {

@@ -9,12 +9,15 @@
 
 static bool needs_tap(const struct vm *vm, const char *name, struct why *w)
 {
-    if (vm->opt->net.kind == NET_USER)
+    if (vm->opt->nr_nets > 1)
+        return because(w, "a second --net needs --vmm qemu");
+    if (vm->opt->net[0].kind == NET_USER)
         return because(w,
                        "%s has no user networking: use --net tap:IF,ip=ADDRESS/BITS,gw=ADDRESS "
                        "or --net none",
                        name);
-    if (vm->opt->net.kind == NET_VHOST_USER || vm->opt->net.device[0])
+    if (vm->opt->net[0].kind == NET_VHOST_USER || vm->opt->net[0].device[0] ||
+        vm->opt->net[0].queues > 1)
         return because(w, "--net vhost-user and words for the device need --vmm qemu");
     if (vm->opt->cpu)
         return because(w, "--cpu names a QEMU model; %s gives the guest the host's", name);
@@ -69,12 +72,12 @@ static void firecracker_command(const struct vm *vm, struct words *argv, struct 
     sb_addf(c,
             "},\n\"drives\": [],\n\"machine-config\": {\"vcpu_count\": 1, \"mem_size_mib\": %llu}",
             (unsigned long long)o->memory_mib);
-    if (o->net.kind == NET_TAP) {
+    if (o->net[0].kind == NET_TAP) {
         sb_addf(c,
                 ",\n\"network-interfaces\": [{\"iface_id\": \"eth0\", \"guest_mac\": \"%s\", "
                 "\"host_dev_name\": ",
-                vm->mac);
-        json_string(c, o->net.ifname);
+                vm->mac[0]);
+        json_string(c, o->net[0].ifname);
         sb_addf(c, "}]");
     }
     sb_addf(c, ",\n\"entropy\": {}}\n");
@@ -132,9 +135,9 @@ static void chv_command(const struct vm *vm, struct words *argv, struct strbuf *
     words_add(argv, "off");
     words_add(argv, "--debug-console");
     words_addf(argv, "file=%s,iobase=0x%x", vm->status_path, STATUS_PORT);
-    if (o->net.kind == NET_TAP) {
+    if (o->net[0].kind == NET_TAP) {
         words_add(argv, "--net");
-        words_addf(argv, "tap=%s,mac=%s", o->net.ifname, vm->mac);
+        words_addf(argv, "tap=%s,mac=%s", o->net[0].ifname, vm->mac[0]);
     }
     words_add(argv, "--rng");
     words_add(argv, "src=/dev/urandom");

@@ -21,13 +21,23 @@
 #define MMIO_BASE     0xfeb00000u
 #define MMIO_SIZE     512u
 #define MMIO_IRQ_BASE 5
-#define MMIO_NET_BUS  7
 #define MMIO_RNG_BUS  6
 #define MMIO_DISK_BUS 5
+/* Of network cards: guests find the higher buses first, as QEMU's ACPI tables have them. Bus 3 has
+ * the clock chip's interrupt. */
+static const unsigned net_buses[NETS_MAX] = {7, 4, 2, 1};
 
 static bool mmio(const struct vm *vm)
 {
     return vm->opt->machine == MACHINE_MICROVM || vm->opt->machine == MACHINE_MICROVM_NOACPI;
+}
+
+static bool shares_memory(const struct run_options *o)
+{
+    for (size_t i = 0; i < o->nr_nets; i++)
+        if (o->net[i].kind == NET_VHOST_USER)
+            return true;
+    return false;
 }
 
 static char *program(void)
@@ -66,7 +76,7 @@ static bool check(const struct vm *vm, struct why *w)
         return because(w, "Debian's Linux does not read virtio_mmio.device= words, so it finds no "
                           "devices on microvm-noacpi; use --machine microvm");
     /* QEMU 7.2 hands notifications of virtio-mmio to a back end only with KVM's eventfds. */
-    if (mmio(vm) && vm->opt->net.kind == NET_VHOST_USER)
+    if (mmio(vm) && shares_memory(vm->opt))
         return because(w, "--net vhost-user needs a network card on PCI; use --machine q35");
     return true;
 }
@@ -76,9 +86,11 @@ static void kernel_words(const struct vm *vm, struct words *out)
     if (vm->opt->machine != MACHINE_MICROVM_NOACPI)
         return;
     /* QEMU would append these behind "--", where they are the program's arguments. */
-    if (vm->opt->net.kind != NET_NONE)
-        words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
-                   MMIO_BASE + MMIO_NET_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_NET_BUS);
+    for (size_t i = 0; i < vm->opt->nr_nets && vm->opt->net[i].kind != NET_NONE; i++) {
+        unsigned bus = net_buses[i];
+        words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE, MMIO_BASE + bus * MMIO_SIZE,
+                   MMIO_IRQ_BASE + bus);
+    }
     words_addf(out, "virtio_mmio.device=%u@0x%x:%d", MMIO_SIZE,
                MMIO_BASE + MMIO_RNG_BUS * MMIO_SIZE, MMIO_IRQ_BASE + MMIO_RNG_BUS);
     if (vm->disk)
@@ -108,7 +120,7 @@ static void machine(const struct vm *vm, struct words *argv)
         [MACHINE_PC] = "pc,usb=off,vmport=off",
     };
     const char *cpu = vm->opt->cpu;
-    bool shared = vm->opt->net.kind == NET_VHOST_USER;
+    bool shared = shares_memory(vm->opt);
 
     words_add(argv, "-machine");
     words_addf(argv, "%s%s", types[vm->opt->machine], shared ? ",memory-backend=memory" : "");
@@ -142,53 +154,59 @@ static void machine(const struct vm *vm, struct words *argv)
 }
 
 /* The socket's other end may go and come back, as one run of the generator after the other does. */
-static void vhost_user(const struct netspec *n, struct words *argv, struct strbuf *netdev)
+static void vhost_user(const struct netspec *n, size_t i, struct words *argv, struct strbuf *netdev)
 {
     struct strbuf b = {0};
 
-    sb_addf(&b, "socket,id=peer0,reconnect=1,path=");
+    sb_addf(&b, "socket,id=peer%zu,reconnect=1,path=", i);
     add_escaped(&b, n->socket);
     add(argv, "-chardev", b.s);
     free(b.s);
-    sb_addf(netdev, "vhost-user,id=net0,chardev=peer0");
+    sb_addf(netdev, "vhost-user,id=net%zu,chardev=peer%zu", i, i);
+}
+
+static void card(const struct vm *vm, size_t i, struct words *argv)
+{
+    const struct run_options *o = vm->opt;
+    const struct netspec *n = &o->net[i];
+    struct strbuf b = {0}, device = {0};
+
+    if (n->kind == NET_TAP)
+        sb_addf(&b, "tap,id=net%zu,ifname=%s,script=no,downscript=no", i, n->ifname);
+    else if (n->kind == NET_VHOST_USER)
+        vhost_user(n, i, argv, &b);
+    else
+        sb_addf(&b, "user,id=net%zu", i);
     if (n->queues > 1)
-        sb_addf(netdev, ",queues=%u", n->queues);
+        sb_addf(&b, ",queues=%u", n->queues);
+    for (size_t p = 0; n->kind == NET_USER && p < o->nr_ports; p++)
+        sb_addf(&b, ",hostfwd=%s:%s:%u-:%u", o->ports[p].udp ? "udp" : "tcp", o->ports[p].address,
+                o->ports[p].host, o->ports[p].guest);
+    add(argv, "-netdev", b.s);
+    free(b.s);
+    if (mmio(vm))
+        sb_addf(&device, "virtio-net-device,netdev=net%zu,mac=%s,bus=virtio-mmio-bus.%u", i,
+                vm->mac[i], net_buses[i]);
+    else
+        sb_addf(&device, "virtio-net-pci,netdev=net%zu,mac=%s,disable-legacy=on,romfile=", i,
+                vm->mac[i]);
+    if (n->queues > 1)
+        sb_addf(&device, ",mq=on");
+    /* QEMU 7.2 without KVM dies when a guest starts a vhost back end's device with MSI-X (it looks
+     * for a vector's irqfd, and there is none): the device has only its interrupt line then. */
+    if (n->kind == NET_VHOST_USER && !vm->kvm)
+        sb_addf(&device, ",vectors=0");
+    else if (n->queues > 1 && !mmio(vm)) /* one each, one for configuration, one for control */
+        sb_addf(&device, ",vectors=%u", 2 * n->queues + 2);
+    sb_addf(&device, "%s", n->device);
+    add(argv, "-device", device.s);
+    free(device.s);
 }
 
 static void network(const struct vm *vm, struct words *argv)
 {
-    const struct run_options *o = vm->opt;
-    struct strbuf b = {0}, device = {0};
-
-    if (o->net.kind == NET_NONE)
-        return;
-    if (o->net.kind == NET_TAP)
-        sb_addf(&b, "tap,id=net0,ifname=%s,script=no,downscript=no", o->net.ifname);
-    else if (o->net.kind == NET_VHOST_USER)
-        vhost_user(&o->net, argv, &b);
-    else
-        sb_addf(&b, "user,id=net0");
-    for (size_t i = 0; i < o->nr_ports; i++)
-        sb_addf(&b, ",hostfwd=%s:%s:%u-:%u", o->ports[i].udp ? "udp" : "tcp", o->ports[i].address,
-                o->ports[i].host, o->ports[i].guest);
-    add(argv, "-netdev", b.s);
-    free(b.s);
-    if (mmio(vm))
-        sb_addf(&device, "virtio-net-device,netdev=net0,mac=%s,bus=virtio-mmio-bus.%d", vm->mac,
-                MMIO_NET_BUS);
-    else
-        sb_addf(&device, "virtio-net-pci,netdev=net0,mac=%s,disable-legacy=on,romfile=", vm->mac);
-    if (o->net.queues > 1)
-        sb_addf(&device, ",mq=on");
-    /* QEMU 7.2 without KVM dies when a guest starts a vhost back end's device with MSI-X (it looks
-     * for a vector's irqfd, and there is none): the device has only its interrupt line then. */
-    if (o->net.kind == NET_VHOST_USER && !vm->kvm)
-        sb_addf(&device, ",vectors=0");
-    else if (o->net.queues > 1) /* one each, one for configuration, one for control */
-        sb_addf(&device, ",vectors=%u", 2 * o->net.queues + 2);
-    sb_addf(&device, "%s", o->net.device);
-    add(argv, "-device", device.s);
-    free(device.s);
+    for (size_t i = 0; i < vm->opt->nr_nets && vm->opt->net[i].kind != NET_NONE; i++)
+        card(vm, i, argv);
 }
 
 static void disk(const struct vm *vm, struct words *argv)

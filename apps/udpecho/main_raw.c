@@ -2,10 +2,17 @@
  * UDP echo on the raw network interface: sends every datagram to port 7777 back as it came.
  */
 #include <wherry/app.h>
+#include <wherry/burst.h>
 #include <wherry/inet.h>
 
 #define PORT  7777
 #define BURST 32
+
+WHERRY_INLINE bool answer(struct wherry_packet *p, void *q)
+{
+    wherry_udp_turn(q, p);
+    return true;
+}
 
 int main(int argc, char **argv)
 {
@@ -20,15 +27,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (;;) {
-        unsigned n = wherry_netq_rx(&q, p, BURST), sent;
-
-        if (n == 0) {
+        if (wherry_netq_serve(&q, p, BURST, answer, &q) == 0)
             wherry_netq_wait(&q, WHERRY_FOREVER);
-            continue;
-        }
-        for (unsigned i = 0; i < n; i++)
-            wherry_udp_turn(&p[i]);
-        sent = wherry_netq_tx(&q, p, n);
-        wherry_netq_free(&q, p + sent, n - sent);
     }
 }

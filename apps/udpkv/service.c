@@ -1,26 +1,10 @@
 /* See service.h. */
-#include "service.h"
+#include "quick.h"
 
-#include "store.h"
-
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
-enum {
-    ALIGN = 128,
-    QUICK_MIN = KV_HEAD + KV_QUICK_KEY_MIN,
-    QUICK_MAX = KV_HEAD + KV_QUICK_KEY_MAX,
-};
-
-/* What kv_handle() is to do. For the common GET it is the request's length, QUICK_MIN to QUICK_MAX,
- * which the slot of its key has in `quick`: one comparison tells that both are for the fast path.
- * (`quick` is 0 or in that range, so none of the others compares equal.) */
+/* What kv_handle() is to do. For the common GET it is the request's length, KV_QUICK_MIN to
+ * KV_QUICK_MAX. (`quick` in a slot is 0 or in that range, so none of the others compares equal.) */
 enum { DO_NOTHING = 1, DO_ERROR, DO_GET, DO_SET, DO_DELETE, DO_NOOP, DO_QUICK_SET };
-_Static_assert((int)DO_QUICK_SET < (int)QUICK_MIN, "verdicts are told from lengths");
-
-struct kv {
-    struct kv_stats stats;
-    struct kv_store store; /* last: slots and units follow it */
-} __attribute__((aligned(128)));
+_Static_assert((int)DO_QUICK_SET < (int)KV_QUICK_MIN, "verdicts are told from lengths");
 
 /* ---- begin ---- */
 
@@ -31,7 +15,7 @@ static inline bool begin_set(struct kv *kv, struct kv_request *r, size_t len)
     size_t key_len, value_len;
     uint64_t head;
 
-    if (len < QUICK_MIN)
+    if (len < KV_QUICK_MIN)
         return false;
     head = kv_load64(p);
     key_len = head >> 24 & 0xff;
@@ -49,11 +33,12 @@ static inline bool begin_set(struct kv *kv, struct kv_request *r, size_t len)
     return true;
 }
 
-static __attribute__((noinline)) void begin_other(struct kv *kv, struct kv_request *r, size_t len)
+void kv_begin_other(struct kv *kv, struct kv_request *r, const void *data, size_t len)
 {
     struct kv_head h;
     int status;
 
+    r->data = data;
     if (begin_set(kv, r, len))
         return;
     status = kv_request_check(r->data, len, &h);
@@ -80,20 +65,8 @@ static __attribute__((noinline)) void begin_other(struct kv *kv, struct kv_reque
 
 void kv_begin(struct kv *kv, struct kv_request *r, const void *data, size_t len)
 {
-    const uint8_t *p = data;
-    struct kv_slot *home;
-
-    r->data = p;
-    /* A right GET with a key of 8 to 16 bytes has just one head, but for its id, at each length. */
-    if (unlikely(len - QUICK_MIN > QUICK_MAX - QUICK_MIN) ||
-        unlikely(kv_load64(p) != ((len << 24) + (KV_VERSION | KV_GET << 8) - (KV_HEAD << 24)))) {
-        begin_other(kv, r, len);
-        return;
-    }
-    home = kv_home(&kv->store, kv_hash_quick(&kv->store, p + KV_HEAD, len - KV_HEAD));
-    kv_prefetch(home);
-    r->home = home;
-    r->verdict = len;
+    if (!kv_begin_quick(kv, r, data, len))
+        kv_begin_other(kv, r, data, len);
 }
 
 /* ---- handle ---- */
@@ -130,17 +103,6 @@ static size_t refuse(struct kv *kv, const struct kv_request *r, uint8_t *reply, 
         break;
     }
     return answer(kv, r, r->op, r->status, reply, room);
-}
-
-static inline size_t reply_quick(struct kv *kv, struct kv_slot *s, const uint8_t *p, uint8_t *out)
-{
-    s->age = KV_FRESH;
-    kv->stats.hits++;
-    kv_store64(out, s->reply);
-    kv_store64(out + 8, kv_load64(p + 8));
-    /* As much as the longest value of the fast path, whatever this one's length: no loop. */
-    kv_copy64(out + KV_HEAD, s->body + KV_KEY_SPACE);
-    return s->len;
 }
 
 /* Any item's. */
@@ -210,8 +172,8 @@ static size_t set_quick(struct kv *kv, const struct kv_request *r, uint8_t *repl
     return answer(kv, r, KV_SET, KV_OK, reply, room);
 }
 
-static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_request *r,
-                                                     uint8_t *reply, size_t room, uint32_t now)
+static size_t handle_other(struct kv *kv, struct kv_request *r, uint8_t *reply, size_t room,
+                           uint32_t now)
 {
     int status;
 
@@ -238,8 +200,8 @@ static __attribute__((noinline)) size_t handle_other(struct kv *kv, struct kv_re
 }
 
 /* A common GET whose item is not at home, or is large, has expired, or is not there. */
-static __attribute__((noinline)) size_t handle_away(struct kv *kv, struct kv_request *r,
-                                                    uint8_t *reply, size_t room, uint32_t now)
+static size_t handle_away(struct kv *kv, struct kv_request *r, uint8_t *reply, size_t room,
+                          uint32_t now)
 {
     size_t key_len = r->verdict - KV_HEAD;
 
@@ -248,28 +210,26 @@ static __attribute__((noinline)) size_t handle_away(struct kv *kv, struct kv_req
 
         if (!kv_key_is_quick(s, r->data + KV_HEAD, key_len))
             continue;
-        if (now >= s->expires || room < KV_HEAD + KV_QUICK_VALUE_MAX)
+        if (now >= s->expires || room < KV_QUICK_ROOM)
             break;
         if (s->quick)
-            return reply_quick(kv, s, r->data, reply);
+            return kv_reply_quick(kv, s, r->data, reply);
         return reply_value(kv, r, s, reply, room);
     }
     return get(kv, r, key_len, reply, room, now);
 }
 
+size_t kv_handle_other(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now)
+{
+    return r->verdict >= KV_QUICK_MIN ? handle_away(kv, r, reply, room, now)
+                                      : handle_other(kv, r, reply, room, now);
+}
+
 size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now)
 {
-    struct kv_slot *s = r->home;
-    const uint8_t *p = r->data;
-    size_t len = r->verdict;
-
-    if (unlikely(s->quick != (uint8_t)len) ||
-        unlikely(kv_load64(s->body) != kv_load64(p + KV_HEAD)) ||
-        unlikely(kv_load64(s->body + len - KV_HEAD - 8) != kv_load64(p + len - 8)) ||
-        unlikely(now >= s->expires) || unlikely(room < KV_HEAD + KV_QUICK_VALUE_MAX))
-        return len >= QUICK_MIN ? handle_away(kv, r, reply, room, now)
-                                : handle_other(kv, r, reply, room, now);
-    return reply_quick(kv, s, p, reply);
+    if (kv_is_here(r->home, r->data, r->verdict, now) && kv_likely(room >= KV_QUICK_ROOM))
+        return kv_reply_quick(kv, r->home, r->data, reply);
+    return kv_handle_other(kv, r, reply, room, now);
 }
 
 /* ---- the whole ---- */
@@ -278,12 +238,12 @@ size_t kv_bytes(uint64_t items, size_t value_bytes)
 {
     size_t n = kv_store_bytes(items, value_bytes);
 
-    return n ? ALIGN + offsetof(struct kv, store) + n : 0;
+    return n ? KV_ALIGN + offsetof(struct kv, store) + n : 0;
 }
 
 struct kv *kv_init(void *mem, size_t bytes, size_t value_bytes, uint64_t seed)
 {
-    size_t skip = -(uintptr_t)mem % ALIGN, head = skip + offsetof(struct kv, store);
+    size_t skip = -(uintptr_t)mem % KV_ALIGN, head = skip + offsetof(struct kv, store);
     struct kv *kv = (struct kv *)((uint8_t *)mem + skip);
 
     if (bytes < head || !kv_store_init(&kv->store, bytes - head, value_bytes, seed))

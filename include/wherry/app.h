@@ -7,7 +7,7 @@
  *
  * whose arguments are the command line's words behind "--", and whose result is the machine's exit
  * status. It runs at ring 0 in one thread, with interrupts off: nobody interrupts it, and it gives
- * way only in functions that say that they sleep. No floating point. The stack has 256 KiB.
+ * way only in functions that say that they sleep.
  */
 #pragma once
 
@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of main()'s stack: 256 KiB, unless the program defines it itself. Below it is a page that is not
+ * mapped. */
+extern const size_t wherry_stack_size;
 /* To the console. %d %u %x %ld %lu %lx %zu %s %c %p, widths and zero padding. Does not sleep. */
 void wherry_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same into a buffer of size bytes, always terminated; what it would have taken. */
@@ -29,6 +32,8 @@ uint64_t wherry_random(void);
  * such pages); NULL: none. wherry_free() takes what wherry_alloc() gave. */
 void *wherry_alloc(size_t size);
 void wherry_free(void *p);
+/* Bytes of the processor's largest cache, as CPUID has it; 0: it does not say. */
+size_t wherry_cache_size(void);
 /* Sleeps; devices are looked after meanwhile. */
 void wherry_sleep(uint64_t nanoseconds);
 /* Ends the machine. */

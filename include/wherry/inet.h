@@ -27,68 +27,60 @@ static inline unsigned wherry_udp_len(const struct wherry_packet *p)
     return p->len - WHERRY_UDP_DATA;
 }
 
-/* A sum of 32-bit words folded to 16 bits with its carries (RFC 1071 §2). */
-static inline uint16_t wherry_csum_fold(uint64_t s)
+/* Sends a packet that was steered to q back where it came from: addresses and ports change sides,
+ * checksums still hold. */
+static inline void wherry_udp_turn(const struct wherry_netq *q, struct wherry_packet *p)
 {
-    uint32_t t;
+    uint8_t *f = p->data, *ends = f + WHERRY_ETH_HLEN + 12;
+    uint64_t mac, ips;
+    uint32_t ports;
 
-    s += s << 32 | s >> 32;
-    t = (uint32_t)(s >> 32);
-    t += t << 16 | t >> 16;
-    return (uint16_t)(t >> 16);
-}
-
-/* Ethernet addresses, IP addresses and ports of a steered packet change sides; checksums still
- * hold. */
-static inline void wherry_udp_turn(struct wherry_packet *p)
-{
-    uint8_t *f = p->data;
-    uint64_t a, ips, mac = 0xffffffffffffull;
-    uint32_t b, ports;
-
-    __builtin_memcpy(&a, f, 8); /* destination, two bytes of the source */
-    __builtin_memcpy(&b, f + 8, 4);
-    __builtin_memcpy(&ips, f + WHERRY_ETH_HLEN + 12, 8);
-    __builtin_memcpy(&ports, f + WHERRY_ETH_HLEN + WHERRY_IP_HLEN, 4);
+    __builtin_memcpy(&mac, f + 6, 8);
+    __builtin_memcpy(&ips, ends, 8);
+    __builtin_memcpy(&ports, ends + 8, 4);
     ips = ips << 32 | ips >> 32;
     ports = ports << 16 | ports >> 16;
-    __builtin_memcpy(f + WHERRY_ETH_HLEN + 12, &ips, 8);
-    __builtin_memcpy(f + WHERRY_ETH_HLEN + WHERRY_IP_HLEN, &ports, 4);
-    ips = a >> 48 | (uint64_t)b << 16 | a << 48;
-    b = (uint32_t)((a & mac) >> 16);
-    __builtin_memcpy(f, &ips, 8);
-    __builtin_memcpy(f + 8, &b, 4);
-    p->flags = p->flags & WHERRY_RX_PARTIAL ? WHERRY_TX_CSUM : 0;
+    __builtin_memcpy(f, &mac, 8); /* the last two are written over */
+    __builtin_memcpy(f + 6, &q->from, 8);
+    __builtin_memcpy(ends, &ips, 8);
+    __builtin_memcpy(ends + 8, &ports, 4);
     p->csum_start = WHERRY_ETH_HLEN + WHERRY_IP_HLEN;
     p->csum_off = WHERRY_UDP_CSUM;
 }
 
 /*
  * The same, for an answer with other content: len bytes of it lie at wherry_udp_data() already. The
- * headers are made anew; offload: the device makes the UDP checksum (wherry_netdev_info.tx_csum),
- * else there is none, as RFC 768 allows.
+ * IP header is made anew. The device makes the UDP checksum if it can, else there is none, as RFC
+ * 768 allows.
  */
-static inline void wherry_udp_answer(struct wherry_packet *p, unsigned len, bool offload)
+static inline void wherry_udp_answer(const struct wherry_netq *q, struct wherry_packet *p,
+                                     unsigned len)
 {
+    /* The IP header's first word with TOS 0, an atomic datagram (RFC 6864 §4), TTL and protocol. */
+    const uint32_t id_frag = 0x40u << 16, ttl_proto = WHERRY_TTL | 17u << 8;
     uint8_t *ip = p->data + WHERRY_ETH_HLEN, *udp = ip + WHERRY_IP_HLEN;
-    unsigned udp_len = len + WHERRY_UDP_HLEN, ip_len = udp_len + WHERRY_IP_HLEN;
-    uint32_t w0 = 0x45u | (uint32_t)__builtin_bswap16((uint16_t)ip_len) << 16, w1;
-    uint32_t w2 = WHERRY_TTL | 17u << 8;
-    uint16_t be_len = __builtin_bswap16((uint16_t)udp_len);
-    uint32_t second;
-    uint64_t ips;
+    uint16_t udp_len = __builtin_bswap16((uint16_t)(len + WHERRY_UDP_HLEN));
+    uint16_t ip_len = __builtin_bswap16((uint16_t)(len + WHERRY_UDP_HLEN + WHERRY_IP_HLEN));
+    uint64_t ips, sum, first = 0x45 | (uint64_t)ip_len << 16 | (uint64_t)id_frag << 32;
+    uint32_t s, second = udp_len;
 
-    wherry_udp_turn(p);
-    __builtin_memcpy(&w1, ip + 4, 4); /* identification and flags: the asker's will do */
     __builtin_memcpy(&ips, ip + 12, 8);
-    ips = (ips & 0xffffffff) + (ips >> 32);
-    w2 |= (uint32_t)(uint16_t)~wherry_csum_fold(ips + w0 + w1 + w2) << 16;
-    __builtin_memcpy(ip, &w0, 4);
-    __builtin_memcpy(ip + 8, &w2, 4);
-    second = be_len;
-    if (offload)
-        second |= (uint32_t)wherry_csum_fold(ips + (17u << 8) + be_len) << 16;
+    wherry_udp_turn(q, p);
+    /* The pseudo header's sum in the upper half of s. Octets swapped, 20 stays 20 (mod 65535):
+     * what the IP length has more than the UDP length needs no swap of its own. */
+    if (__builtin_add_overflow(ips, (uint64_t)udp_len + (17u << 8), &sum))
+        sum++;
+    sum += sum << 32 | sum >> 32;
+    s = (uint32_t)(sum >> 32);
+    s += s << 16 | s >> 16;
+    second |= s & q->csum_mask;
+    s >>= 16;
+    s += (WHERRY_IP_HLEN << 8) + 0x45 + 0x40 + WHERRY_TTL;
+    s = (s & 0xffff) + (s >> 16);
+    s = (~s & 0xffff) << 16 | ttl_proto;
+    __builtin_memcpy(ip, &first, 8);
+    __builtin_memcpy(ip + 8, &s, 4);
     __builtin_memcpy(udp + 4, &second, 4);
-    p->len = (uint16_t)(ip_len + WHERRY_ETH_HLEN);
-    p->flags = offload ? WHERRY_TX_CSUM : 0;
+    p->len = (uint16_t)(len + WHERRY_UDP_DATA);
+    p->flags = (uint8_t)q->tx_csum;
 }

@@ -39,16 +39,20 @@
 #define WHERRY_BUF_ROOM  (WHERRY_BUF_SIZE - WHERRY_BUF_START)
 #define WHERRY_BUF_START 76u
 
-#define WHERRY_RX_CSUM_OK 1u /* received: the device vouches for the TCP or UDP checksum */
-#define WHERRY_RX_PARTIAL 4u /* received: it comes from this host, and its checksum is not made yet */
-#define WHERRY_TX_CSUM    2u /* to send: the device makes it; csum_start and csum_off say where */
+/*
+ * WHERRY_CSUM_TODO: the TCP or UDP checksum is not made yet; csum_start and csum_off say where it
+ * is, and it holds the sum of the pseudo header. To send: the device makes it. Received: the packet
+ * comes from this host. WHERRY_CSUM_OK: received, and the device vouches for it.
+ */
+#define WHERRY_CSUM_TODO 1u
+#define WHERRY_CSUM_OK   2u
 
 struct wherry_packet {
     uint8_t *data; /* the frame, from its Ethernet header on, without FCS */
     uint16_t len;
-    uint8_t flags;      /* WHERRY_* */
-    uint8_t csum_start; /* where the checksummed part (the UDP header) begins in the frame */
-    uint8_t csum_off;   /* where in that the checksum is; it holds the sum of the pseudo header */
+    uint8_t flags;       /* WHERRY_CSUM_* */
+    uint16_t csum_start; /* where the checksummed part (the UDP header) begins in the frame */
+    uint16_t csum_off;   /* where in that the checksum is */
 };
 
 struct wherry_netdev_info {
@@ -56,7 +60,9 @@ struct wherry_netdev_info {
     uint8_t mac[6];
     uint16_t mtu;
     uint32_t ip, mask, gateway; /* as ip= gave them, network order; 0: none */
-    bool tx_csum, rx_csum;      /* WHERRY_TX_CSUM may be used; received checksums are verified */
+    bool tx_csum, rx_csum;      /* the device makes checksums; it verifies those of what comes */
+    unsigned pairs; /* of queues, receive and transmit, in use: rx takes them in turn, and what is
+                       sent leaves by the one that was received from last */
 };
 
 struct wherry_netq_stats {
@@ -68,19 +74,42 @@ struct wherry_netq_stats {
     uint64_t sleeps;
 };
 
+/* Of one pair of the device's queues. */
+struct wherry_pair_stats {
+    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+    uint64_t notifications; /* of the device by us */
+    uint64_t interrupts;    /* by it */
+};
+
 struct netdev;
 struct wherry_netq {
     struct netdev *dev;
-    uint32_t ip;   /* of the interface, network order */
-    uint16_t port; /* steered: a UDP port, network order; 0: every frame */
+    uint32_t ip;          /* of the interface, network order */
+    uint16_t port;        /* steered: a UDP port, network order; 0: every frame */
+    uint16_t tx_csum;     /* 1: as in the info */
+    uint32_t csum_mask;   /* of an answer's UDP checksum, in the upper half: 0 if there is none */
+    uint64_t from;        /* octets 6 to 13 of an IPv4 frame from here: address and type */
+    uint64_t to, to_mask; /* octets 30 to 37 of a frame that is steered here: address and ports */
     struct wherry_netq_stats stats;
 };
 
 #define WHERRY_FOREVER UINT64_MAX
 
-/* The device'th network device (0: the first), for one raw user. 0, -ENODEV, -EBUSY, -ENOMEM. */
+/*
+ * The device'th network device (0: the first), for one raw user. All pairs of queues that it has
+ * are used from then on (at most 4; wherry.net.queues= on the command line: so many). 0, -ENODEV,
+ * -EBUSY, -ENOMEM.
+ */
 int wherry_netq_open(struct wherry_netq *q, unsigned device);
 void wherry_netq_info(const struct wherry_netq *q, struct wherry_netdev_info *info);
+/* -EINVAL: there is no such pair, or it is not in use. */
+int wherry_netq_pair(const struct wherry_netq *q, unsigned pair, struct wherry_pair_stats *stats);
+/*
+ * Gives the device an address (network order; gateway 0: none), also in the place of that which it
+ * has. ARP and pings are answered for it; a queue that is steered remains so. -EINVAL: no unicast
+ * address, or no mask.
+ */
+int wherry_netq_address(struct wherry_netq *q, uint32_t ip, uint32_t mask, uint32_t gateway);
 /*
  * From now on rx gives only IPv4 UDP datagrams to the interface's address and this port: whole, not
  * fragmented, headers checked (lengths, IP checksum; the UDP checksum if the device vouches for it
@@ -98,6 +127,6 @@ unsigned wherry_netq_tx(struct wherry_netq *q, const struct wherry_packet *p, un
 /* Up to n packets with an empty frame at WHERRY_BUF_START. Fewer: the pool is empty. */
 unsigned wherry_netq_alloc(struct wherry_netq *q, struct wherry_packet *p, unsigned n);
 void wherry_netq_free(struct wherry_netq *q, const struct wherry_packet *p, unsigned n);
-/* Sleeps until something may have come in, or the deadline (wherry_now()). Frames that are not ours
- * are taken care of meanwhile. */
+/* Sleeps until something may have come in, to this queue or another of the program's, or the
+ * deadline (wherry_now()). Frames that are not ours are taken care of meanwhile. */
 void wherry_netq_wait(struct wherry_netq *q, uint64_t deadline);

@@ -73,6 +73,9 @@ __noreturn __cold void panic(const char *fmt, ...) __printf(1, 2);
  * and the l, ll, z and h lengths, as in C. No floating point. Any context, never blocks.
  */
 void kprintf(const char *fmt, ...) __printf(1, 2);
+/* The same for what is only worth knowing: the word quiet on the command line silences it. */
+void kinfo(const char *fmt, ...) __printf(1, 2);
+bool kinfo_wanted(void);
 /* As C's snprintf: returns the length the whole text would have had. */
 int ksnprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 int kvsnprintf(char *buf, size_t size, const char *fmt, va_list ap);

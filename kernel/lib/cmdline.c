@@ -12,13 +12,18 @@ struct cmdline_init cmdline_init;
 /* Linux kernel parameters that VMMs and users pass out of habit and that mean nothing here. Linux
  * would not hand them to init either. */
 static const char *const ignored[] = {
-    "acpi",          "apic",         "clocksource",     "debug",    "earlycon", "earlyprintk",
-    "elevator",      "hostname",     "ignore_loglevel", "loglevel", "maxcpus",  "mitigations",
-    "net",           "nmi_watchdog", "no_timer_check",  "nokaslr",  "nomodule", "nomodules",
-    "noreplace-smp", "noxsave",      "nr_cpus",         "panic",    "pci",      "printk",
-    "quiet",         "random",       "rcupdate",        "rdinit",   "reboot",   "ro",
-    "root",          "rootfstype",   "rootflags",       "rw",       "swiotlb",  "tsc",
-    "lpj",
+    "acpi",          "apic",         "clocksource",
+    "debug",         "earlycon",     "earlyprintk",
+    "elevator",      "hostname",     "ignore_loglevel",
+    "loglevel",      "maxcpus",      "mitigations",
+    "net",           "nmi_watchdog", "no_timer_check",
+    "nokaslr",       "nomodule",     "nomodules",
+    "noreplace-smp", "noxsave",      "nr_cpus",
+    "panic",         "pci",          "printk",
+    "random",        "rcupdate",     "rdinit",
+    "reboot",        "ro",           "root",
+    "rootfstype",    "rootflags",    "rw",
+    "swiotlb",       "tsc",          "lpj",
 };
 
 static bool is_ignored(const char *name)

@@ -1,16 +1,16 @@
 /*
- * The least that a machine on a network must do, in images without the TCP/IP stack: it has the
- * address that ip= on the command line gives the first device, answers ARP for it (RFC 826) and
- * echo requests to it (RFC 792), and drops everything else. Answers are made where the question
- * lies.
+ * The least that a machine on a network must do, in images without the TCP/IP stack: each device
+ * has the address that ip= on the command line gives it, or its raw user; ARP for it (RFC 826) and
+ * echo requests to it (RFC 792) are answered, and everything else is dropped. Answers are made
+ * where the question lies.
  *
  * Called by net/raw.c with what is not the raw user's; never sleeps.
  */
+#include "native/native.h"
 #include "net/csum.h"
 #include "net/netdev.h"
 
 #include "lib/cmdline.h"
-#include "lib/init.h"
 #include "mm/slab.h"
 
 #include <asm/errno.h>
@@ -22,8 +22,15 @@
 
 #define FIELD_GATEWAY 2
 #define FIELD_MASK    3
+#define FIELD_DEVICE  5
 
-static uint32_t address, mask, gateway; /* network order */
+/* What ip= says, once for each device; a later word for the same one counts. */
+#define MAX_DEVICES 4u
+static struct given {
+    uint32_t address, mask, gateway; /* network order */
+    char device[16];                 /* "": the first */
+} given[MAX_DEVICES];
+static unsigned nr_given;
 
 /* "10.0.0.2" up to end: network order, or 0. */
 static uint32_t parse_ip4(const char *s, const char *end)
@@ -42,9 +49,24 @@ static uint32_t parse_ip4(const char *s, const char *end)
     return __builtin_bswap32(v);
 }
 
-/* ip=CLIENT[/LENGTH]:SERVER:GATEWAY:MASK:..., as net/ifconfig.c has it; without DHCP. */
+static int keep(const struct given *g)
+{
+    unsigned i = 0;
+
+    while (i < nr_given && strcmp(given[i].device, g->device) != 0)
+        i++;
+    if (i == MAX_DEVICES)
+        return -EINVAL;
+    given[i] = *g;
+    nr_given = MAX(nr_given, i + 1);
+    return 0;
+}
+
+/* ip=CLIENT[/LENGTH]:SERVER:GATEWAY:MASK:HOST:DEVICE:..., as net/ifconfig.c has it; without DHCP.
+ */
 static int ip_option(const char *value)
 {
+    struct given g = {0};
     unsigned field = 0;
 
     for (const char *s = value; s; field++) {
@@ -55,17 +77,19 @@ static int ip_option(const char *value)
         if (slash) {
             if (parse_u64(slash + 1, &len) != end || len < 1 || len > 32)
                 return -EINVAL;
-            mask = __builtin_bswap32(0xffffffffu << (32 - len));
+            g.mask = __builtin_bswap32(0xffffffffu << (32 - len));
         }
-        if (field == 0 && !(address = parse_ip4(s, slash ? slash : end)))
+        if (field == 0 && !(g.address = parse_ip4(s, slash ? slash : end)))
             return -EINVAL;
         if (field == FIELD_GATEWAY)
-            gateway = parse_ip4(s, end);
+            g.gateway = parse_ip4(s, end);
         if (field == FIELD_MASK && end > s)
-            mask = parse_ip4(s, end);
+            g.mask = parse_ip4(s, end);
+        if (field == FIELD_DEVICE)
+            strlcpy(g.device, s, MIN((size_t)(end - s) + 1, sizeof(g.device)));
         s = colon ? colon + 1 : NULL;
     }
-    return 0;
+    return keep(&g);
 }
 CMDLINE("ip", ip_option);
 
@@ -85,12 +109,12 @@ static bool answer_arp(const struct netdev *d, uint8_t *frame, unsigned len)
     uint8_t *arp = frame + ETH_HLEN;
 
     if (len < ETH_HLEN + ARP_LEN || memcmp(arp, request, sizeof(request)) != 0 ||
-        memcmp(arp + 24, &address, 4) != 0)
+        memcmp(arp + 24, &d->ip4, 4) != 0)
         return false;
     arp[7] = 2;
     memcpy(arp + 18, arp + 8, 10); /* the asker is the target now */
     memcpy(arp + 8, d->mac, 6);
-    memcpy(arp + 14, &address, 4);
+    memcpy(arp + 14, &d->ip4, 4);
     memcpy(frame, frame + 6, 6);
     memcpy(frame + 6, d->mac, 6);
     return true;
@@ -103,7 +127,7 @@ static bool answer_echo(const struct netdev *d, uint8_t *frame, unsigned len)
     uint16_t sum;
 
     if (len < ETH_HLEN + IP_HLEN + ICMP_HLEN || ip[0] != 0x45 || ip[9] != 1 || icmp[0] != 8 ||
-        icmp[1] != 0 || ((ip[6] & 0x3f) | ip[7]) != 0 || memcmp(ip + 16, &address, 4) != 0)
+        icmp[1] != 0 || ((ip[6] & 0x3f) | ip[7]) != 0 || memcmp(ip + 16, &d->ip4, 4) != 0)
         return false;
     total = (unsigned)ip[2] << 8 | ip[3];
     if (total < IP_HLEN + ICMP_HLEN || total + ETH_HLEN > len)
@@ -124,8 +148,8 @@ static void input(struct netdev *d, struct netbuf *b)
     unsigned type = (unsigned)frame[12] << 8 | frame[13];
     struct wherry_packet p = {.data = frame, .len = b->len};
 
-    if (address != 0 && ((type == 0x0806 && answer_arp(d, frame, b->len)) ||
-                         (type == 0x0800 && answer_echo(d, frame, b->len)))) {
+    if (d->ip4 != 0 && ((type == 0x0806 && answer_arp(d, frame, b->len)) ||
+                        (type == 0x0800 && answer_echo(d, frame, b->len)))) {
         if (d->ops->tx_raw(d, &p, 1) == 1) {
             d->ops->kick(d, 0);
             return;
@@ -134,16 +158,20 @@ static void input(struct netdev *d, struct netbuf *b)
     netbuf_free(b);
 }
 
-static int responder_init(void)
+void native_net_start(void)
 {
-    struct netdev *d = netdev_find(NULL);
+    list_for_each (d, &netdev_list, struct netdev, link) {
+        d->input = input;
+    }
+    for (const struct given *g = given; g < given + nr_given; g++) {
+        struct netdev *d = netdev_find(g->device[0] != '\0' ? g->device : NULL);
 
-    if (d == NULL)
-        return 0;
-    d->ip4 = address;
-    d->mask4 = mask;
-    d->gateway4 = gateway;
-    d->input = input;
-    return 0;
+        if (d == NULL) {
+            kprintf("net: ip=: there is no interface %s\n", g->device);
+            continue;
+        }
+        d->ip4 = g->address;
+        d->mask4 = g->mask;
+        d->gateway4 = g->gateway;
+    }
 }
-INIT(INIT_NET, responder_init);

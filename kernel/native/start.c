@@ -10,12 +10,11 @@
 #include "lib/cmdline.h"
 #include "lib/random.h"
 #include "mm/slab.h"
+#include "native/native.h"
 #include "sched/clock.h"
 #include "sched/thread.h"
 
 #include <wherry/app.h>
-
-#define STACK_SIZE (256 * KiB)
 
 int main(int argc, char **argv);
 
@@ -33,10 +32,15 @@ static void run(void)
 
 void app_start(void)
 {
-    char *stack = vmalloc(STACK_SIZE);
+    const uint32_t mxcsr = 0x1f80; /* SDM vol. 1 §10.2.3: all exceptions masked */
+    size_t size = ALIGN_UP(wherry_stack_size, PAGE_SIZE);
+    char *stack = vmalloc(size);
 
     if (!stack)
-        panic("out of memory for the program's stack");
+        panic("out of memory for the program's stack of %zu bytes", size);
+    native_net_start();
+    /* The program alone uses the floating-point and vector registers: nobody saves them. */
+    __asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
     words[nr_words++] = "app";
     for (unsigned i = 0; i < cmdline_init.nr_args; i++)
         words[nr_words++] = (char *)cmdline_init.args[i];
@@ -44,7 +48,7 @@ void app_start(void)
                      "xor %%ebp, %%ebp\n"
                      "call *%1"
                      :
-                     : "r"(stack + STACK_SIZE), "r"(run)
+                     : "r"(stack + size), "r"(run)
                      : "memory");
     __builtin_unreachable();
 }

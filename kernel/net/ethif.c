@@ -48,38 +48,20 @@ struct netdev *net_netdev(struct netif *netif)
     return net_is_lo(netif) ? NULL : ((struct ethif *)netif)->dev;
 }
 
-static void free_netbuf(struct pbuf *p)
+void ethif_pbuf_free(struct pbuf *p)
 {
     netbuf_free((struct netbuf *)p);
 }
 
-/* The pbuf of one netbuf, tot_len as for the last of a chain. */
-static __always_inline struct pbuf *to_pbuf(struct netbuf *b, u8_t if_idx)
-{
-    struct pbuf_custom *c = (struct pbuf_custom *)b->owner;
-    struct pbuf *p = &c->pbuf;
-    p->next = NULL;
-    p->payload = (u8_t *)b + b->data;
-    p->len = p->tot_len = b->len;
-    /* data follows the header in the same block: headers can be put in front again */
-    p->type_internal = (u8_t)PBUF_RAM;
-    p->flags = PBUF_FLAG_IS_CUSTOM;
-    p->ref = 1;
-    p->if_idx = if_idx;
-    LWIP_PBUF_CUSTOM_DATA_INIT(p);
-    c->custom_free_function = free_netbuf;
-    return p;
-}
-
 struct pbuf *ethif_pbuf(struct netbuf *b)
 {
-    return to_pbuf(b, NETIF_NO_INDEX);
+    return ethif_pbuf_of(b, NETIF_NO_INDEX);
 }
 
 bool ethif_is_netbuf(const struct pbuf *p)
 {
     return (p->flags & PBUF_FLAG_IS_CUSTOM) &&
-           ((const struct pbuf_custom *)p)->custom_free_function == free_netbuf;
+           ((const struct pbuf_custom *)p)->custom_free_function == ethif_pbuf_free;
 }
 
 static __always_inline bool mac_equal(const u8_t *a, const u8_t *b)
@@ -161,7 +143,7 @@ static void eth_input(struct ethif *e, struct netbuf *b)
     struct netbuf *rest = b->next;
     u32_t total = b->total;
     u8_t csum_ok = b->flags & NETBUF_CSUM_OK;
-    struct pbuf *p = to_pbuf(b, if_idx);
+    struct pbuf *p = ethif_pbuf_of(b, if_idx);
     p->flags |= ll_flags;
     if (unlikely(rest != NULL)) {
         struct pbuf *tail = p;
@@ -170,7 +152,7 @@ static void eth_input(struct ethif *e, struct netbuf *b)
             struct netbuf *next = rest->next;
             tail->tot_len = (u16_t)left;
             left -= tail->len;
-            tail->next = to_pbuf(rest, if_idx);
+            tail->next = ethif_pbuf_of(rest, if_idx);
             tail = tail->next;
             rest = next;
         }
@@ -188,6 +170,13 @@ static void eth_input(struct ethif *e, struct netbuf *b)
     }
 }
 
+/* May a run of datagrams begin with it? */
+static __always_inline bool looks_udp(const struct netbuf *b)
+{
+    return b->len >= IP4_FAST_UDP_MIN &&
+           ((const u8_t *)b)[b->data + ETH_HLEN + offsetof(struct ip_hdr, _proto)] == IP_PROTO_UDP;
+}
+
 static __attribute__((noinline)) bool receive(struct ethif *e)
 {
     struct netbuf *packets[BURST];
@@ -198,8 +187,12 @@ static __attribute__((noinline)) bool receive(struct ethif *e)
         return false;
     e->polling = true;
     tcp_sync_ticks();
-    for (unsigned i = 0; i < n; i++)
-        eth_input(e, packets[i]);
+    for (unsigned i = 0; i < n;) {
+        if (looks_udp(packets[i]))
+            i += ip4_fast_udp_run(&e->netif, packets + i, n - i);
+        if (i < n)
+            eth_input(e, packets[i++]);
+    }
     e->polling = false;
     net_flush();
     return true;
@@ -218,7 +211,7 @@ static void input(struct netdev *d, struct netbuf *b)
 {
     struct ethif *e = d->user;
 
-    if (unlikely(e->polling)) { /* from within the stack: it is lost, as if the ring had been full */
+    if (unlikely(e->polling)) { /* from within the stack: lost, as if the ring had been full */
         netbuf_free(b);
         return;
     }
@@ -260,6 +253,16 @@ static bool has_headroom(const struct pbuf *p)
                (ptrdiff_t)(sizeof(struct pbuf_custom) + NETDEV_HEADROOM);
 }
 
+/* The device has packets that it is to be told of when the stack has run. */
+static __always_inline void to_kick(struct netdev *d)
+{
+    if (unlikely(net_tx_pending != d)) {
+        if (net_tx_pending != NULL)
+            net_tx_kick(net_tx_pending);
+        net_tx_pending = d;
+    }
+}
+
 static __attribute__((noinline)) int tx_again(struct ethif *e, const struct netdev_tx *t)
 {
     /* The device may be behind only because nobody told it. */
@@ -283,11 +286,7 @@ static __always_inline err_t hand_over(struct ethif *e, struct pbuf *p, const st
         pbuf_free(p);
         return ERR_MEM;
     }
-    if (unlikely(net_tx_pending != e->dev)) {
-        if (net_tx_pending != NULL)
-            net_tx_kick(net_tx_pending);
-        net_tx_pending = e->dev;
-    }
+    to_kick(e->dev);
     return ERR_OK;
 }
 
@@ -475,29 +474,44 @@ bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_i
     return true;
 }
 
-err_t ethif_output_udp4(struct netif *netif, struct netbuf *b, const struct ethif_ip4 *t)
+bool ethif_frame_udp4(struct netif *netif, u8_t *udp, u16_t len, const struct ethif_ip4 *t)
 {
     const struct hop *h = way_out(netif, t->dst);
-    struct netdev_frag f;
-    struct netdev_tx tx = {.frags = &f,
-                           .nfrags = 1,
-                           .headroom = true,
-                           .csum_start = ETH_HLEN + IP_HLEN,
-                           .csum_off = UDP_CSUM_OFF};
-    u16_t len = b->len;
-    struct pbuf *p;
-    u8_t *at;
 
-    if (unlikely(!h || len + IP_HLEN > netif->mtu))
-        return ERR_RTE;
-    b->data -= ETH_HLEN + IP_HLEN;
-    b->len += ETH_HLEN + IP_HLEN;
-    at = (u8_t *)b + b->data;
-    f = (struct netdev_frag){.data = at, .len = b->len};
-    put_headers(at, h, t, IP_PROTO_UDP, len, UDP_CSUM_OFF, 0);
-    tx.cookie = p = ethif_pbuf(b);
-    IP_STATS_INC(ip.xmit);
-    return hand_over((struct ethif *)netif, p, &tx);
+    if (unlikely(!h || len + IP_HLEN > netif->mtu ||
+                 ((struct ethif *)netif)->dev->ops->tx_raw == NULL))
+        return false;
+    put_headers(udp - ETHIF_IP4_ROOM, h, t, IP_PROTO_UDP, len, UDP_CSUM_OFF, 0);
+    return true;
+}
+
+unsigned ethif_output_frames(struct netif *netif, const struct wherry_packet *p, unsigned n)
+{
+    struct netdev *d = ((struct ethif *)netif)->dev;
+    unsigned done = d->ops->tx_raw(d, p, n);
+
+    if (unlikely(done < n)) { /* the device may be behind only because nobody told it */
+        d->ops->kick(d, 0);
+        d->ops->tx_reclaim(d, 0);
+        done += d->ops->tx_raw(d, p + done, n - done);
+        net_stats.tx_refused += n - done;
+    }
+    lwip_stats.ip.xmit += done;
+    to_kick(d);
+    return done;
+}
+
+static void addressed(struct netdev *d)
+{
+    struct ethif *e = d->user;
+    ip4_addr_t ip = {d->ip4}, mask = {d->mask4}, gateway = {d->gateway4};
+
+    netif_set_addr(&e->netif, &ip, &mask, &gateway);
+    netif_set_up(&e->netif);
+    if (netif_default == NULL)
+        netif_set_default(&e->netif);
+    net_timers_start();
+    net_flush();
 }
 
 static void link_changed(struct netdev *d)
@@ -554,6 +568,7 @@ int ethif_attach(struct netdev *d)
     d->tx_done = tx_done;
     d->interrupt = ethif_interrupt;
     d->link_changed = link_changed;
+    d->addressed = addressed;
     d->input = input;
     if (netif_add_noaddr(&e->netif, e, ethif_init, ip_input) == NULL) {
         kfree(e);

@@ -14,6 +14,7 @@
 #include "lwip/pbuf.h"
 
 struct netdev;
+struct wherry_packet;
 
 /* Makes an interface of a device, down and without addresses. 0 or -ENOMEM. */
 int ethif_attach(struct netdev *d);
@@ -32,11 +33,18 @@ struct ethif_ip4 {
     u8_t tos, ttl;
 };
 bool ethif_output_tcp4(struct netif *netif, struct pbuf *p, const struct ethif_ip4 *t, err_t *r);
-/* The same for UDP: b is a datagram in one block from its UDP header on, with NETDEV_HEADROOM and
- * ETHIF_IP4_ROOM before it, and is taken over. ERR_RTE: it is not, for the above reasons; else as
- * netif->linkoutput(). */
+/*
+ * The same for UDP, in two steps, of which the second serves many frames. A datagram of len bytes,
+ * from its UDP header on, lies in a netbuf, with NETDEV_HEADROOM and ETHIF_IP4_ROOM before it: the
+ * headers are put there, and the part of the checksum that the device completes. False: for the
+ * above reasons.
+ */
 #define ETHIF_IP4_ROOM (ETH_HLEN + 20u)
-err_t ethif_output_udp4(struct netif *netif, struct netbuf *b, const struct ethif_ip4 *t);
+bool ethif_frame_udp4(struct netif *netif, u8_t *udp, u16_t len, const struct ethif_ip4 *t);
+/* Queues such frames (to be marked with ETHIF_UDP4_CSUM): how many; they are the device's. The
+ * rest, for which it has no room, stay the caller's. */
+#define ETHIF_UDP4_CSUM .flags = WHERRY_CSUM_TODO, .csum_start = ETHIF_IP4_ROOM, .csum_off = 6
+unsigned ethif_output_frames(struct netif *netif, const struct wherry_packet *p, unsigned n);
 /* Tells lwIP what to check of the packet that it gets next: each says for itself whether its TCP or
  * UDP checksum is known to be good. */
 static inline void ethif_checks(struct netif *netif, bool csum_ok)
@@ -47,6 +55,27 @@ static inline void ethif_checks(struct netif *netif, bool csum_ok)
 }
 /* Takes completed transmissions back on all interfaces. */
 void ethif_reclaim(void);
+
+/* What a netbuf's pbuf calls in the end. */
+void ethif_pbuf_free(struct pbuf *p);
+
+/* The pbuf of one netbuf, tot_len as for the last of a chain. */
+static __always_inline struct pbuf *ethif_pbuf_of(struct netbuf *b, u8_t if_idx)
+{
+    struct pbuf_custom *c = (struct pbuf_custom *)b->owner;
+    struct pbuf *p = &c->pbuf;
+    p->next = NULL;
+    p->payload = (u8_t *)b + b->data;
+    p->len = p->tot_len = b->len;
+    /* data follows the header in the same block: headers can be put in front again */
+    p->type_internal = (u8_t)PBUF_RAM;
+    p->flags = PBUF_FLAG_IS_CUSTOM;
+    p->ref = 1;
+    p->if_idx = if_idx;
+    LWIP_PBUF_CUSTOM_DATA_INIT(p);
+    c->custom_free_function = ethif_pbuf_free;
+    return p;
+}
 
 /* pbuf_free() of a netbuf's pbuf, without detours when it is all there is and nobody else's. */
 static __always_inline void ethif_free_netbuf(struct netbuf *b)

@@ -1,17 +1,16 @@
 /*
  * The network's configuration at boot, by Linux's own words (Documentation/admin-guide/nfs/
  * nfsroot): ip=CLIENT:SERVER:GW:MASK:HOST:IF:off|dhcp[:DNS0[:DNS1]], ip=dhcp, ip=off. Beyond
- * Linux's: CLIENT may be ADDRESS/LENGTH, and wherry.ip6=ADDRESS/LENGTH[,GW] gives an IPv6 address;
- * without it one is formed by SLAAC if a router advertises a prefix. Without ip= only the loopback
- * interface is up. Runs once, in INIT_LATE, when devices, lwIP and the root file
- * system are there.
+ * Linux's: ip= may be repeated for other interfaces; CLIENT may be ADDRESS/LENGTH, and
+ * wherry.ip6=ADDRESS/LENGTH[,GW] gives an IPv6 address; without it one is formed by SLAAC if a
+ * router advertises a prefix. Without ip= only the loopback interface is up. Runs once, in
+ * INIT_LATE, when devices, lwIP and the root file system are there.
  */
-#include "net/net.h"
+#include "net/ifconfig.h"
 
 #include "lib/cmdline.h"
 #include "lib/init.h"
-#include "fs/vfs.h"
-#include "linux/uts.h"
+#include "net/net.h"
 #include "net/netdev.h"
 #include "sched/clock.h"
 #include "sched/thread.h"
@@ -24,22 +23,31 @@
 #include "lwip/ip6_addr.h"
 
 #define FIELDS       10
-#define MAX_DNS      3
 #define TEXT_MAX     256
 #define DHCP_WAIT_NS (10 * NSEC_PER_SEC) /* then the boot goes on without an address */
 
 enum ip_mode { IP_NONE, IP_STATIC, IP_DHCP };
 
-static struct {
+/* What ip= says, once for each interface; a later word for the same one counts. */
+#define MAX_INTERFACES 4u
+struct conf4 {
     enum ip_mode mode;
     ip4_addr_t client, gw, mask;
-    char host[64], device[16];
+    char host[64], device[16]; /* device "": the first */
+    const struct netif *netif;
+    uint32_t told; /* the address that was reported */
+};
+static struct conf4 conf4[MAX_INTERFACES];
+static unsigned nr_conf4;
+
+/* The first one's beside. */
+static struct {
     bool have_ip6;
     ip6_addr_t ip6, gw6;
     unsigned ip6_len;
 } conf;
 
-static ip_addr_t dns_servers[MAX_DNS];
+static ip_addr_t dns_servers[IFCONFIG_MAX_DNS];
 static unsigned dns_count;
 
 /* ---- Words of the command line ---- */
@@ -73,7 +81,7 @@ static uint32_t class_mask(uint32_t be)
     return mask_of_len(first < 128 ? 8 : first < 192 ? 16 : 24);
 }
 
-static int set_client(char *s)
+static int set_client(struct conf4 *c, char *s)
 {
     char *slash = strchr(s, '/');
     uint64_t len;
@@ -82,9 +90,9 @@ static int set_client(char *s)
         const char *end = parse_u64(slash + 1, &len);
         if (end == NULL || *end != '\0' || len > 32)
             return -EINVAL;
-        conf.mask.addr = mask_of_len((unsigned)len);
+        c->mask.addr = mask_of_len((unsigned)len);
     }
-    return parse_ip4(s, &conf.client);
+    return parse_ip4(s, &c->client);
 }
 
 static int set_dns(const char *s)
@@ -92,7 +100,7 @@ static int set_dns(const char *s)
     ip4_addr_t a;
     if (parse_ip4(s, &a) < 0)
         return -EINVAL;
-    if (dns_count < MAX_DNS) {
+    if (dns_count < IFCONFIG_MAX_DNS) {
         ip_addr_copy_from_ip4(dns_servers[dns_count], a);
         dns_count++;
     }
@@ -115,8 +123,22 @@ static bool is_method(const char *s, enum ip_mode *mode)
     return false;
 }
 
+static int keep(const struct conf4 *c)
+{
+    unsigned i = 0;
+
+    while (i < nr_conf4 && strcmp(conf4[i].device, c->device) != 0)
+        i++;
+    if (i == MAX_INTERFACES)
+        return -EINVAL;
+    conf4[i] = *c;
+    nr_conf4 = MAX(nr_conf4, i + 1);
+    return 0;
+}
+
 static int ip_option(const char *value)
 {
+    struct conf4 c = {0};
     char text[TEXT_MAX], *field[FIELDS] = {0}, *s = text;
     unsigned n = 0;
     enum ip_mode mode = IP_STATIC;
@@ -131,31 +153,31 @@ static int ip_option(const char *value)
         *s++ = '\0';
     }
     if (n == 1 && is_method(field[0], &mode)) {
-        conf.mode = mode == IP_DHCP ? IP_DHCP : IP_NONE;
-        return 0;
+        c.mode = mode == IP_DHCP ? IP_DHCP : IP_NONE;
+        return keep(&c);
     }
     if (n > 6 && *field[6] != '\0' && !is_method(field[6], &mode))
         return -EINVAL;
-    if (*field[0] != '\0' && set_client(field[0]) < 0)
+    if (*field[0] != '\0' && set_client(&c, field[0]) < 0)
         return -EINVAL;
-    if (n > 2 && *field[2] != '\0' && parse_ip4(field[2], &conf.gw) < 0)
+    if (n > 2 && *field[2] != '\0' && parse_ip4(field[2], &c.gw) < 0)
         return -EINVAL;
-    if (n > 3 && *field[3] != '\0' && parse_ip4(field[3], &conf.mask) < 0)
+    if (n > 3 && *field[3] != '\0' && parse_ip4(field[3], &c.mask) < 0)
         return -EINVAL;
     if (n > 4)
-        strlcpy(conf.host, field[4], sizeof(conf.host));
+        strlcpy(c.host, field[4], sizeof(c.host));
     if (n > 5)
-        strlcpy(conf.device, field[5], sizeof(conf.device));
+        strlcpy(c.device, field[5], sizeof(c.device));
     for (unsigned i = 7; i < n && i < 9; i++) {
         if (*field[i] != '\0' && set_dns(field[i]) < 0)
             return -EINVAL;
     }
-    if (mode == IP_STATIC && conf.client.addr == 0)
+    if (mode == IP_STATIC && c.client.addr == 0)
         mode = n > 6 ? IP_NONE : IP_DHCP; /* no address and no "off": Linux asks too */
-    conf.mode = mode;
-    if (conf.mask.addr == 0 && conf.client.addr != 0)
-        conf.mask.addr = class_mask(conf.client.addr);
-    return 0;
+    c.mode = mode;
+    if (c.mask.addr == 0 && c.client.addr != 0)
+        c.mask.addr = class_mask(c.client.addr);
+    return keep(&c);
 }
 CMDLINE("ip", ip_option);
 
@@ -192,32 +214,10 @@ void dns_init(void)
 
 void dns_setserver(u8_t i, const ip_addr_t *server)
 {
-    if (i < MAX_DNS) {
+    if (i < IFCONFIG_MAX_DNS) {
         dns_servers[i] = *server;
         dns_count = MAX(dns_count, i + 1u);
     }
-}
-
-/* Writes /etc/resolv.conf if the root file system has none. */
-static void write_resolv_conf(void)
-{
-    char text[MAX_DNS * (IPADDR_STRLEN_MAX + 16)], a[IPADDR_STRLEN_MAX];
-    struct file *f;
-    size_t n = 0;
-    for (unsigned i = 0; i < dns_count; i++) {
-        if (ip_addr_isany(&dns_servers[i]))
-            continue;
-        ipaddr_ntoa_r(&dns_servers[i], a, sizeof(a));
-        n += (size_t)ksnprintf(text + n, sizeof(text) - n, "nameserver %s\n", a);
-    }
-    if (n == 0)
-        return;
-    vfs_mkdir(AT_FDCWD, "/etc", 0755); /* or it is there */
-    if (vfs_open(AT_FDCWD, "/etc/resolv.conf", O_WRONLY | O_CREAT | O_EXCL, 0644, &f) < 0)
-        return;
-    if (file_write_at(f, text, n, 0) != (ssize_t)n)
-        kprintf("net: /etc/resolv.conf: no memory\n");
-    file_put(f);
 }
 
 /* ---- Bringing interfaces up ---- */
@@ -231,21 +231,35 @@ static void report(struct netif *n)
     kprintf("net: %s %s gateway %s\n", name, ip, gw);
 }
 
+/* A device's raw users are told the address (include/wherry/netdev.h). */
+static void tell_device(struct netif *n)
+{
+    struct netdev *d = net_netdev(n);
+
+    d->ip4 = netif_ip4_addr(n)->addr;
+    d->mask4 = netif_ip4_netmask(n)->addr;
+    d->gateway4 = netif_ip4_gw(n)->addr;
+}
+
 static void status_changed(struct netif *n)
 {
-    static uint32_t told;
-    if (netif_is_up(n) && netif_ip4_addr(n)->addr != 0 && netif_ip4_addr(n)->addr != told) {
-        told = netif_ip4_addr(n)->addr;
-        if (conf.mode == IP_DHCP)
-            report(n);
+    uint32_t address = netif_ip4_addr(n)->addr;
+
+    tell_device(n);
+    for (struct conf4 *c = conf4; c < conf4 + nr_conf4; c++) {
+        if (c->netif != n || c->mode != IP_DHCP || !netif_is_up(n) || address == 0 ||
+            address == c->told)
+            continue;
+        c->told = address;
+        report(n);
     }
 }
 
-static void add_ip6(struct netif *n)
+static void add_ip6(struct netif *n, bool first)
 {
     netif_create_ip6_linklocal_address(n, 1);
     netif_set_ip6_autoconfig_enabled(n, 1);
-    if (!conf.have_ip6)
+    if (!first || !conf.have_ip6)
         return;
     s8_t at;
     if (netif_add_ip6_address(n, &conf.ip6, &at) == ERR_OK)
@@ -280,30 +294,46 @@ static void run_dhcp(struct netif *n)
         kprintf("net: no answer from a DHCP server; still asking\n");
 }
 
-static int net_configure(void)
+/* False: there is nothing to be done, or no such interface. */
+static bool configure(struct conf4 *c, const char *name)
 {
-    struct netdev *d = netdev_find(conf.device[0] != '\0' ? conf.device : NULL);
-    if (conf.host[0] != '\0')
-        strlcpy(uts.nodename, conf.host, sizeof(uts.nodename));
-    if (conf.mode == IP_NONE && !conf.have_ip6)
-        return 0;
+    struct netdev *d = netdev_find(c->device[0] != '\0' ? c->device : NULL);
+    bool first = c == conf4;
+
+    if (c->mode == IP_NONE && !(first && conf.have_ip6))
+        return false;
     if (d == NULL) {
-        kprintf("net: ip=: there is no interface %s\n", conf.device[0] != '\0' ? conf.device : "");
-        return 0;
+        kprintf("net: ip=: there is no interface %s\n", c->device);
+        return false;
     }
     struct netif *n = d->user;
-    n->hostname = uts.nodename;
-    netif_set_default(n);
+    c->netif = n;
+    n->hostname = name;
+    if (netif_default == NULL)
+        netif_set_default(n);
     netif_set_status_callback(n, status_changed);
-    add_ip6(n);
-    if (conf.mode == IP_STATIC)
-        netif_set_addr(n, &conf.client, &conf.mask, &conf.gw);
+    add_ip6(n, first);
+    if (c->mode == IP_STATIC)
+        netif_set_addr(n, &c->client, &c->mask, &c->gw);
     netif_set_up(n); /* sends a gratuitous ARP */
     net_timers_start();
-    if (conf.mode == IP_DHCP)
+    if (c->mode == IP_DHCP)
         run_dhcp(n);
     net_flush();
-    write_resolv_conf();
+    tell_device(n);
+    return true;
+}
+
+static int net_configure(void)
+{
+    const char *name = ifconfig_name(conf4[0].host);
+    bool any = false;
+
+    /* Without ip= the first interface may have an IPv6 address all the same. */
+    for (unsigned i = 0; i < MAX(nr_conf4, 1u); i++)
+        any |= configure(&conf4[i], name);
+    if (any)
+        ifconfig_done(dns_servers, dns_count);
     return 0;
 }
 INIT(INIT_LATE, net_configure);

@@ -71,7 +71,6 @@ void inet_addr_export(const struct inet_sock *s, struct sock_addr *a, const ip_a
                       uint16_t port);
 /* The address type of a socket's protocol control block. */
 u8_t inet_ip_type(const struct inet_sock *s);
-bool inet_is_local(const ip_addr_t *ip);
 int inet_errno(err_t e); /* lwIP's error as a negative errno */
 
 /* The table of local ports. */

@@ -97,23 +97,6 @@ void inet_addr_export(const struct inet_sock *s, struct sock_addr *a, const ip_a
     a->len = sizeof(in6);
 }
 
-bool inet_is_local(const ip_addr_t *ip)
-{
-    struct netif *n;
-    if (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip)))
-        return true;
-    NETIF_FOREACH(n)
-    {
-        if (IP_IS_V4(ip)) {
-            if (ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(n)))
-                return true;
-        } else if (netif_get_ip6_addr_match(n, ip_2_ip6(ip)) >= 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int inet_errno(err_t e)
 {
     switch (e) {

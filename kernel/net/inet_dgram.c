@@ -11,6 +11,7 @@
 
 #include "mm/slab.h"
 #include "net/ethif.h"
+#include "net/plain_msg.h"
 #include "sched/clock.h"
 
 #include "lwip/ip.h"
@@ -18,15 +19,9 @@
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/ip6.h"
 
-#define CHARGE_HEAD 512u /* of a packet beside its data; Linux's is 768 for small ones */
-#define DGRAM_MAX   65507u
+#define DGRAM_MAX 65507u
 
 /* ---- The receive queue ---- */
-
-static struct pbuf *pbuf_of(struct netbuf *b)
-{
-    return (struct pbuf *)b->owner;
-}
 
 /* Puts the IP header before a packet that has no buffer of ours. */
 static struct netbuf *adopt(struct pbuf *p, const u8_t *header)
@@ -50,7 +45,7 @@ void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port, const vo
 {
     struct socket *s = &d->in.sock;
     struct netbuf *b = (struct netbuf *)p;
-    uint32_t charge = netbuf_scarce() ? NETBUF_SIZE * pbuf_clen(p) : CHARGE_HEAD + p->tot_len;
+    uint32_t charge = netbuf_scarce() ? NETBUF_SIZE * pbuf_clen(p) : DGRAM_CHARGE + p->tot_len;
 
     if (unlikely(d->rx_shut || d->rx_charge + charge > s->rcvbuf)) {
         net_stats.sock_full++;
@@ -71,13 +66,11 @@ void dgram_deliver(struct dgram_sock *d, struct pbuf *p, uint16_t port, const vo
     b->port = port;
     b->total = charge;
     b->next = NULL;
-    pbuf_of(b)->if_idx = netif_get_index(netif);
+    dgram_pbuf(b)->if_idx = netif_get_index(netif);
     *d->rx_last = b;
     d->rx_last = &b->next;
     d->rx_charge += charge;
-    waitq_wake(&s->file.waitq, EPOLLIN | EPOLLRDNORM);
-    if (unlikely(s->file.flags & O_ASYNC))
-        file_sigio(&s->file, 0);
+    dgram_wake(d);
 }
 
 void dgram_deliver_current(struct dgram_sock *d, struct pbuf *p, uint16_t port)
@@ -85,16 +78,6 @@ void dgram_deliver_current(struct dgram_sock *d, struct pbuf *p, uint16_t port)
     const void *header = ip_current_is_v6() ? (const void *)ip6_current_header()
                                             : (const void *)ip4_current_header();
     dgram_deliver(d, p, port, header, ip_current_input_netif());
-}
-
-static struct netbuf *dequeue(struct dgram_sock *d)
-{
-    struct netbuf *b = d->rx_first;
-    d->rx_first = b->next;
-    if (d->rx_first == NULL)
-        d->rx_last = &d->rx_first;
-    d->rx_charge -= b->total;
-    return b;
 }
 
 void dgram_error(struct dgram_sock *d, int error)
@@ -167,7 +150,7 @@ static void add_control(struct dgram_sock *d, struct netbuf *b, struct sock_msg 
     const struct ip_options *o = &d->in.opt;
     const u8_t *h = (const u8_t *)b + b->l3;
     bool v6 = h[0] >> 4 == 6;
-    u8_t index = pbuf_of(b)->if_idx;
+    u8_t index = dgram_pbuf(b)->if_idx;
     ip_addr_t src, dst;
     packet_addresses(b, &src, &dst);
 
@@ -256,18 +239,18 @@ static ssize_t dgram_recvmsg(struct socket *s, struct sock_msg *m)
     struct netbuf *b;
     if (unlikely(m->flags & MSG_PEEK)) {
         b = d->rx_first;
-        pbuf_ref(pbuf_of(b));
+        pbuf_ref(dgram_pbuf(b));
     } else {
-        b = dequeue(d);
+        b = dgram_dequeue(d);
     }
-    size_t len = pbuf_of(b)->tot_len;
+    size_t len = dgram_pbuf(b)->tot_len;
     ssize_t ret = (ssize_t)len;
     if (unlikely(m->it->count < len)) {
         m->rflags |= MSG_TRUNC;
         if (!(m->flags & MSG_TRUNC))
             ret = (ssize_t)m->it->count;
     }
-    for (struct pbuf *p = pbuf_of(b); p != NULL && m->it->count > 0; p = p->next) {
+    for (struct pbuf *p = dgram_pbuf(b); p != NULL && m->it->count > 0; p = p->next) {
         if (p->len == 0)
             continue;
         size_t n = MIN((size_t)p->len, m->it->count);
@@ -282,6 +265,79 @@ static ssize_t dgram_recvmsg(struct socket *s, struct sock_msg *m)
         add_control(d, b, m);
     ethif_free_netbuf(b);
     return ret;
+}
+
+/* A plain message for a packet that fits it, which is the caller's: 0, or -EFAULT. */
+static __always_inline int fill_plain(const struct plain_msg *m, struct mmsghdr *u,
+                                      const struct netbuf *b, const struct pbuf *p)
+{
+    const u8_t *h = (const u8_t *)b + b->l3;
+    uint64_t *name = m->name;
+    u32_t ip;
+
+    if (unlikely(user_copy(m->base, p->payload, p->len) != 0))
+        return -EFAULT;
+    if (name != NULL) { /* struct sockaddr_in */
+        __builtin_memcpy(&ip, h + 12, 4);
+        user_store(AF_INET | (uint64_t)lwip_htons((uint16_t)b->port) << 16 | (uint64_t)ip << 32,
+                   &name[0], fault);
+        user_store(0ul, &name[1], fault);
+        if (unlikely(m->name_len != 16))
+            user_store(16, &u->msg_hdr.msg_namelen, fault);
+    }
+    user_store(0u, &u->msg_hdr.msg_flags, fault);
+    user_store(0ul, &u->msg_hdr.msg_controllen, fault);
+    user_store((unsigned)p->len, &u->msg_len, fault);
+    return 0;
+fault:
+    return -EFAULT;
+}
+
+/* Does a call that has got n messages end when there are no more? */
+static __always_inline bool may_end(const struct socket *s, unsigned flags, unsigned n)
+{
+    return flags & MSG_DONTWAIT || (n > 0 && flags & MSG_WAITFORONE) || file_nonblock(&s->file);
+}
+
+static int dgram_receive_many(struct socket *s, struct mmsghdr *u, unsigned n, unsigned flags,
+                              unsigned *done)
+{
+    struct dgram_sock *d = dgram_of(s);
+    unsigned i = 0;
+    int r = 0;
+
+    if (unlikely(flags & ~(unsigned)(MSG_DONTWAIT | MSG_WAITFORONE)))
+        n = 0;
+    while (i < n) {
+        struct plain_msg m;
+        struct netbuf *b;
+        struct pbuf *p;
+
+        if (unlikely(!plain_msg_load(&m, &u[i].msg_hdr)))
+            break;
+        if (unlikely(d->rx_first == NULL)) {
+            pollers_run();
+            if (d->rx_first == NULL) {
+                if (may_end(s, flags, i) && s->error == 0 && !d->rx_shut)
+                    r = -EAGAIN;
+                break;
+            }
+        }
+        b = d->rx_first;
+        p = dgram_pbuf(b);
+        if (unlikely(p->next != NULL || p->tot_len > m.len || s->error != 0 ||
+                     (m.name != NULL && (s->family != AF_INET || (int)m.name_len < 16))))
+            break;
+        dgram_dequeue(d);
+        r = fill_plain(&m, &u[i], b, p);
+        ethif_free_netbuf(b);
+        if (unlikely(r < 0))
+            break;
+        i++;
+    }
+    socket_stats.receives += i;
+    *done = i;
+    return r;
 }
 
 /* ---- Send ---- */
@@ -439,6 +495,19 @@ static ssize_t dgram_sendmsg(struct socket *s, struct sock_msg *m)
     return r;
 }
 
+static unsigned dgram_send_many(struct socket *s, struct mmsghdr *u, unsigned n, unsigned flags)
+{
+    struct dgram_sock *d = dgram_of(s);
+    bool usual = !(flags & ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL));
+
+    return likely(usual && d->kind == DGRAM_UDP) ? udp_flow_send_many(d, u, n) : 0;
+}
+
+static void dgram_flush(struct socket *s)
+{
+    net_flush();
+}
+
 /* ---- Names ---- */
 
 static int dgram_bind(struct socket *s, const struct sock_addr *a)
@@ -552,7 +621,8 @@ static long dgram_ioctl(struct socket *s, unsigned cmd, uint64_t arg)
     struct dgram_sock *d = dgram_of(s);
     switch (cmd) {
     case FIONREAD: /* the next datagram's size */
-        return put_user(d->rx_first != NULL ? (int)pbuf_of(d->rx_first)->tot_len : 0, (int *)arg);
+        return put_user(d->rx_first != NULL ? (int)dgram_pbuf(d->rx_first)->tot_len : 0,
+                        (int *)arg);
     case SIOCOUTQ: /* what was sent is with the device */
         return put_user(0, (int *)arg);
     default:
@@ -608,7 +678,7 @@ static void dgram_release(struct socket *s)
         raw_sock_close(d);
     inet_unbind(&d->in);
     while (d->rx_first != NULL)
-        pbuf_free(pbuf_of(dequeue(d)));
+        pbuf_free(dgram_pbuf(dgram_dequeue(d)));
     if (d->corked != NULL)
         pbuf_free(d->corked);
     kfree(d);
@@ -620,6 +690,9 @@ const struct socket_ops dgram_ops = {
     .getname = dgram_getname,
     .sendmsg = dgram_sendmsg,
     .recvmsg = dgram_recvmsg,
+    .receive_many = dgram_receive_many,
+    .send_many = dgram_send_many,
+    .flush = dgram_flush,
     .shutdown = dgram_shutdown,
     .setsockopt = dgram_setsockopt,
     .getsockopt = dgram_getsockopt,

@@ -44,6 +44,36 @@ static inline struct dgram_sock *dgram_of(struct socket *s)
     return container_of(s, struct dgram_sock, in.sock);
 }
 
+/* The packet that a queued netbuf starts. */
+static inline struct pbuf *dgram_pbuf(struct netbuf *b)
+{
+    return (struct pbuf *)b->owner;
+}
+
+/* Takes the first packet of a queue that has one: the caller's. */
+static inline struct netbuf *dgram_dequeue(struct dgram_sock *d)
+{
+    struct netbuf *b = d->rx_first;
+
+    d->rx_first = b->next;
+    if (d->rx_first == NULL)
+        d->rx_last = &d->rx_first;
+    d->rx_charge -= b->total;
+    return b;
+}
+
+/* Something was queued. */
+static inline void dgram_wake(struct dgram_sock *d)
+{
+    struct file *f = &d->in.sock.file;
+
+    waitq_wake(&f->waitq, EPOLLIN | EPOLLRDNORM);
+    if (unlikely(f->flags & O_ASYNC))
+        file_sigio(f, 0);
+}
+
+#define DGRAM_CHARGE 512u /* for a packet beside its data; Linux's is 768 for small ones */
+
 /* inet_dgram.c */
 extern const struct socket_ops dgram_ops;
 /* Queues a packet that has just come in on netif, p->payload at what the application gets, header

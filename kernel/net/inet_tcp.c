@@ -134,8 +134,8 @@ static void take_pcb(struct tcp_sock *t, struct tcp_pcb *pcb)
 {
     t->pcb = pcb;
     tcp_arg(pcb, t);
-    tcp_recv(pcb, tcp_sock_on_recv);
-    tcp_sent(pcb, tcp_sock_on_sent);
+    tcp_recv(pcb, tcp_user_on_recv);
+    tcp_sent(pcb, tcp_user_on_sent);
     tcp_err(pcb, on_error);
 }
 

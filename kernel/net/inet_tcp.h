@@ -5,6 +5,7 @@
 #pragma once
 
 #include "net/inet.h"
+#include "net/tcp_user.h"
 #include "sched/timer.h"
 
 #include "lwip/priv/tcp_priv.h"
@@ -75,8 +76,6 @@ void tcp_sock_apply_options(struct tcp_sock *t); /* to the PCB, if there is one 
 ssize_t tcp_sock_sendmsg(struct socket *s, struct sock_msg *m);
 ssize_t tcp_sock_recvmsg(struct socket *s, struct sock_msg *m);
 void tcp_sock_push(struct tcp_sock *t); /* sends what waits for more */
-err_t tcp_sock_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err);
-err_t tcp_sock_on_sent(void *arg, struct tcp_pcb *pcb, u16_t len);
 void tcp_sock_free_queue(struct tcp_sock *t);
 void tcp_sock_ready(struct tcp_sock *t);  /* a deferred connection has sent something */
 void tcp_sock_detach(struct tcp_sock *t); /* lwIP goes on alone with the PCB */

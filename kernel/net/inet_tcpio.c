@@ -61,7 +61,7 @@ static bool coalesce(struct tcp_sock *t, struct pbuf *p)
     return true;
 }
 
-err_t tcp_sock_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+err_t tcp_user_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
     struct tcp_sock *t = arg;
     if (unlikely(p == NULL)) { /* FIN */
@@ -306,7 +306,7 @@ ssize_t tcp_sock_recvmsg(struct socket *s, struct sock_msg *m)
 
 /* ---- Send ---- */
 
-err_t tcp_sock_on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+err_t tcp_user_on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
     struct tcp_sock *t = arg;
     if (unlikely(t->want_write) && pcb->snd_buf >= tcp_sndbuf_size(t) / 3) {

@@ -9,6 +9,8 @@
 #include "lwip/ip.h"
 #include "lwip/nd6.h"
 
+const bool net_sockets = true;
+
 #define FULL_WAIT_NS (NSEC_PER_SEC / 5) /* a blocking sender waits so long for the device */
 
 void udp_sock_on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr,

@@ -61,6 +61,11 @@ static inline bool net_is_lo(const struct netif *netif)
 {
     return netif == net_lo;
 }
+/* Are there sockets in this image (net/inet_udp.c), or only a native program's connections
+ * (native/stack.c)? The compiler knows at link time, and leaves out what nobody can reach. */
+extern const bool net_sockets;
+/* Is it an address of this machine? */
+bool inet_is_local(const ip_addr_t *ip);
 /* "eth0", "lo". */
 void net_ifname(const struct netif *netif, char name[16]);
 struct netif *net_by_ifname(const char *name);

@@ -113,6 +113,24 @@ void net_tx_kick(struct netdev *d)
     d->ops->kick(d, 0);
 }
 
+bool inet_is_local(const ip_addr_t *ip)
+{
+    struct netif *n;
+
+    if (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip)))
+        return true;
+    NETIF_FOREACH(n)
+    {
+        if (IP_IS_V4(ip)) {
+            if (ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(n)))
+                return true;
+        } else if (netif_get_ip6_addr_match(n, ip_2_ip6(ip)) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void net_ifname(const struct netif *netif, char name[16])
 {
     struct netdev *d = net_netdev((struct netif *)netif);

@@ -56,6 +56,7 @@ struct netdev_stats {
 };
 
 struct netdev;
+struct wherry_run;
 
 struct netdev_ops {
     /* Up to max packets; *more: there may be others already. */
@@ -68,11 +69,27 @@ struct netdev_ops {
      * d->interrupt and is off then. */
     bool (*arm)(struct netdev *d, unsigned queue);
     bool (*link_up)(struct netdev *d);
-    /* For raw users (net/raw.c): frames of one block each, which come and go as netbufs but without a
-     * look into them. NULL: the driver cannot. rx_raw: up to max; a frame in several blocks is
-     * dropped. tx_raw: how many were queued; their blocks are freed when they have gone out. */
+    /* For raw users (net/raw.c): frames of one block each, which come and go as netbufs but without
+     * a look into them. NULL: the driver cannot. rx_raw: up to max; a frame in several blocks goes
+     * to input(), or is dropped. tx_raw: how many were queued; their blocks are freed when they
+     * have gone out. */
     unsigned (*rx_raw)(struct netdev *d, struct wherry_packet *p, unsigned max);
     unsigned (*tx_raw)(struct netdev *d, const struct wherry_packet *p, unsigned n);
+    /* The same for loops over the ring itself, <wherry/burst.h>: a run of places of up to max
+     * packets, and what became of it. No places: rx_raw and tx_raw know how it goes on. Only if
+     * netdev.runs. */
+    void (*rx_run)(struct netdev *d, struct wherry_run *r, unsigned max);
+    void (*rx_ran)(struct netdev *d, const struct wherry_run *r);
+    void (*tx_run)(struct netdev *d, struct wherry_run *r, unsigned max);
+    void (*tx_ran)(struct netdev *d, const struct wherry_run *r);
+    /* Has nothing come in? For devices without netdev.rx_produced. NULL: only rx_burst() knows. */
+    bool (*rx_idle)(struct netdev *d);
+    /* Uses so many pairs of queues if it can, of those that are set up (netdev.queues_max). There
+     * is no way back; ops may be others afterwards. All functions above are for all pairs in use:
+     * the driver takes them in turn. NULL: there is one. */
+    void (*use_queues)(struct netdev *d, unsigned pairs);
+    /* False: it is not in use. */
+    bool (*queue_stats)(struct netdev *d, unsigned pair, struct wherry_pair_stats *stats);
 };
 
 struct netdev {
@@ -82,10 +99,11 @@ struct netdev {
     uint16_t mtu;
     uint32_t ip4, mask4, gateway4; /* network order; set by who configures addresses; 0: none */
     uint32_t features;
-    unsigned queues; /* pairs of receive and transmit queue */
+    unsigned queues, queues_max; /* pairs of receive and transmit queue: in use, set up */
+    bool runs;                   /* ops->rx_run and the others may be called */
     const struct netdev_ops *ops;
     /* Has something come in? A test without a call: the device's counter against what the driver
-     * has taken. NULL: only rx_burst() knows. */
+     * has taken. NULL: rx_burst() or ops->rx_idle() know. */
     const volatile uint16_t *rx_produced;
     const uint32_t *rx_consumed; /* its low 16 bits */
     struct netdev_stats stats;
@@ -96,11 +114,14 @@ struct netdev {
     void (*tx_done)(struct netdev *d, void *cookie);
     void (*interrupt)(struct netdev *d); /* packets came in while armed */
     void (*link_changed)(struct netdev *d);
-    /* A raw user shares the device (net/raw.c): the user looks for packets by steered(), which hands
-     * back by input() what is not the raw user's. NULL: nobody does; nobody wants the rest. */
+    /* A raw user shares the device (net/raw.c): the user looks for packets by steered(), which
+     * hands back by input() what is not the raw user's. NULL: nobody does; nobody wants the rest.
+     */
     bool (*steered)(struct netdev *d);
     void *raw;
     void (*input)(struct netdev *d, struct netbuf *b);
+    /* ip4 and the others have been set by a raw user. NULL: nobody else wants to know. */
+    void (*addressed)(struct netdev *d);
 };
 
 /* Does anybody in the image want packets larger than a frame? True where the TCP/IP stack is. */

@@ -7,12 +7,12 @@
  * Called by the application in a thread, and by the stack's poller through netdev.steered.
  */
 #include "mm/slab.h"
-#include "net/csum.h"
 #include "net/netdev.h"
 #include "sched/clock.h"
 #include "sched/thread.h"
 
 #include <asm/errno.h>
+#include <wherry/burst.h>
 
 #define BURST   64u
 #define BACKLOG 256u
@@ -24,80 +24,44 @@
 struct raw {
     struct wherry_netq *q;
     struct poller poller;
-    struct thread *waiter; /* sleeps until something is in the backlog; NULL: nobody does */
-    unsigned first, nr;    /* of the backlog */
+    unsigned first, nr; /* of the backlog */
     struct wherry_packet backlog[BACKLOG];
 };
 
-static __always_inline uint16_t get16(const uint8_t *p)
+/* The program, which has one thread, sleeps until something has come to any queue. NULL: it does
+ * not. */
+static struct thread *waiter;
+static unsigned kept_back; /* packets in all backlogs */
+
+/* Is a frame steered to q, oddities and all? */
+static bool match(const struct wherry_netq *q, struct wherry_packet *p)
 {
-    uint16_t v;
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-}
+    const uint8_t *f = p->data, *udp = f + ETH_HLEN + IP_HLEN;
+    unsigned ip_len, len;
+    uint64_t sum;
 
-static __always_inline uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-/* The sum of a stretch as 16-bit words in memory's order; at most a frame. */
-static uint64_t sum_bytes(const uint8_t *p, unsigned len)
-{
-    uint64_t s = 0;
-
-    for (; len >= 4; p += 4, len -= 4)
-        s += get32(p);
-    if (len & 2) {
-        s += get16(p);
-        p += 2;
-    }
-    return len & 1 ? s + *p : s;
-}
-
-static __attribute__((noinline)) bool udp_sum_good(const uint8_t *ip, unsigned udp_len)
-{
-    uint64_t s = sum_bytes(ip + 12, 8) + __builtin_bswap16(17) +
-                 __builtin_bswap16((uint16_t)udp_len) + sum_bytes(ip + IP_HLEN, udp_len);
-
-    return csum_fold(s) == 0xffff;
-}
-
-/* A sender's address that no host on a wire can have (this network, loopback, multicast, the
- * future's: RFC 6890). */
-static __always_inline bool nobody(uint32_t src)
-{
-    uint8_t class = (uint8_t)src;
-
-    return (uint8_t)(class - 1) >= 0xe0 - 1 || class == 127;
-}
-
-/* Is it a whole datagram for ip and port? Its length is then the frame's without padding. */
-static __always_inline bool match(struct wherry_packet *p, uint32_t ip, uint16_t port)
-{
-    const uint8_t *h = p->data + ETH_HLEN, *udp = h + IP_HLEN;
-    uint32_t w0, w1, w2;
-    unsigned ip_len;
-
-    if (unlikely(p->len < ETH_HLEN + IP_HLEN + UDP_HLEN))
+    if (q->port == 0)
+        return true;
+    if (p->len < WHERRY_STEERED_HEAD)
         return false;
-    w0 = get32(h);
-    w1 = get32(h + 4);
-    w2 = get32(h + 8);
-    ip_len = __builtin_bswap16((uint16_t)(w0 >> 16));
-    if (unlikely(get16(udp + 2) != port || get32(h + 16) != ip ||
-                 get16(p->data + 12) != __builtin_bswap16(0x0800) || (w0 & 0xff) != 0x45 ||
-                 (w1 & 0xff3f0000u) != 0 || (w2 >> 8 & 0xff) != 17 || ip_len + ETH_HLEN > p->len ||
-                 __builtin_bswap16(get16(udp + 4)) != ip_len - IP_HLEN ||
-                 ip_len < IP_HLEN + UDP_HLEN || nobody(get32(h + 12)) || get32(h + 12) == ip))
+    ip_len = __builtin_bswap16(wherry_get16(f + ETH_HLEN + 2));
+    len = ip_len + ETH_HLEN;
+    if (wherry_get16(udp + 2) != q->port || wherry_get32(f + ETH_HLEN + 16) != q->ip ||
+        wherry_get16(f + 12) != __builtin_bswap16(0x0800) || f[ETH_HLEN] != 0x45 ||
+        f[ETH_HLEN + 9] != 17 || len < WHERRY_STEERED_HEAD || len > p->len ||
+        __builtin_bswap16(wherry_get16(udp + 4)) != ip_len - IP_HLEN)
         return false;
-    if (unlikely(csum_fold((uint64_t)w0 + w1 + w2 + get32(h + 12) + ip) != 0xffff))
+    if ((wherry_get16(f + ETH_HLEN + 6) & 0xffbf) != 0 || wherry_nobody[f[ETH_HLEN + 12]] ||
+        wherry_get32(f + ETH_HLEN + 12) == q->ip)
         return false;
-    p->len = (uint16_t)(ip_len + ETH_HLEN);
-    return likely(p->flags & WHERRY_RX_CSUM_OK) || get16(udp + 6) == 0 ||
-           udp_sum_good(h, ip_len - IP_HLEN);
+    sum = wherry_get32(f + ETH_HLEN + 16);
+    for (unsigned i = 0; i < 16; i += 4)
+        sum += wherry_get32(f + ETH_HLEN + i);
+    if (sum % 65535 != 0)
+        return false;
+    p->len = (uint16_t)len;
+    return p->flags & (WHERRY_CSUM_OK | WHERRY_CSUM_TODO) || wherry_get16(udp + 6) == 0 ||
+           wherry_udp_good(f, len);
 }
 
 static __attribute__((noinline)) void elsewhere(struct wherry_netq *q,
@@ -116,19 +80,17 @@ static __attribute__((noinline)) void elsewhere(struct wherry_netq *q,
     b->total = p->len;
     b->next = NULL;
     b->nbufs = 1;
-    b->flags = p->flags & WHERRY_RX_CSUM_OK ? NETBUF_CSUM_OK : 0;
+    b->flags = p->flags & (WHERRY_CSUM_OK | WHERRY_CSUM_TODO) ? NETBUF_CSUM_OK : 0;
     d->input(d, b);
 }
 
 /* Takes what has come: the user's packets to the front of p. */
-static __always_inline unsigned take(struct wherry_netq *q, struct wherry_packet *p, unsigned max)
+static unsigned take(struct wherry_netq *q, struct wherry_packet *p, unsigned max)
 {
     unsigned n = q->dev->ops->rx_raw(q->dev, p, max), kept = 0;
 
-    if (q->port == 0)
-        return n;
     for (unsigned i = 0; i < n; i++) {
-        if (likely(match(&p[i], q->ip, q->port)))
+        if (match(q, &p[i]))
             p[kept++] = p[i];
         else
             elsewhere(q, &p[i]);
@@ -136,7 +98,43 @@ static __always_inline unsigned take(struct wherry_netq *q, struct wherry_packet
     return kept;
 }
 
-unsigned wherry_netq_rx(struct wherry_netq *q, struct wherry_packet *p, unsigned max)
+void wherry_netq_rx_begin(struct wherry_netq *q, struct wherry_run *r, unsigned max)
+{
+    const struct raw *raw = q->dev->raw;
+
+    if (likely(q->dev->runs && raw->nr == 0))
+        q->dev->ops->rx_run(q->dev, r, max);
+    else
+        *r = (struct wherry_run){.ring = NULL};
+}
+
+bool wherry_netq_rx_end(struct wherry_netq *q, const struct wherry_run *r,
+                        const struct wherry_packet *others, unsigned n)
+{
+    unsigned taken = r->pos - r->first;
+
+    if (unlikely(taken == 0))
+        return true;
+    q->dev->ops->rx_ran(q->dev, r);
+    q->stats.rx_packets += taken - n;
+    while (unlikely(n > 0))
+        elsewhere(q, &others[--n]);
+    return false; /* what else there is, is the next call's */
+}
+
+bool wherry_netq_odd(const struct wherry_netq *q, struct wherry_run *r, struct wherry_packet *p)
+{
+    uint64_t at = 8 * (uint64_t)r->pos, len;
+
+    (void)wherry_run_came(r, at, &len);
+    *p = wherry_run_packet(*wherry_run_slot(r, at), len);
+    wherry_run_refill(r, at, r->spare[r->blocks++]);
+    r->bytes += len;
+    r->pos++;
+    return match(q, p);
+}
+
+unsigned wherry_netq_rx_rest(struct wherry_netq *q, struct wherry_packet *p, unsigned max)
 {
     struct raw *r = q->dev->raw;
     unsigned n = 0;
@@ -145,6 +143,7 @@ unsigned wherry_netq_rx(struct wherry_netq *q, struct wherry_packet *p, unsigned
         while (n < max && r->nr > 0) {
             p[n++] = r->backlog[r->first++ % BACKLOG];
             r->nr--;
+            kept_back--;
         }
         return n;
     }
@@ -155,13 +154,37 @@ unsigned wherry_netq_rx(struct wherry_netq *q, struct wherry_packet *p, unsigned
     return n;
 }
 
-/* The stack's poller: takes packets for it, and keeps the user's. */
+static void nothing(struct wherry_packet *p, void *arg)
+{
+}
+
+unsigned wherry_netq_rx(struct wherry_netq *q, struct wherry_packet *p, unsigned max)
+{
+    return wherry_netq_rx_each(q, p, max, nothing, NULL);
+}
+
+/* The device's counters cannot be looked at without a call, and nothing has come. */
+static bool quiet(struct netdev *d)
+{
+    return unlikely(d->rx_produced == NULL) && d->ops->rx_idle != NULL && d->ops->rx_idle(d);
+}
+
+/* The stack's poller: takes packets for it, and keeps the user's. A user who sleeps until something
+ * comes does that better. */
 static bool steered(struct netdev *d)
 {
     struct wherry_packet p[BURST];
     struct raw *r = d->raw;
-    unsigned n = take(r->q, p, BURST);
+    unsigned n;
 
+    if (quiet(d))
+        return false;
+    if (likely(waiter != NULL)) {
+        thread_wake(waiter);
+        waiter = NULL;
+        return true;
+    }
+    n = take(r->q, p, BURST);
     for (unsigned i = 0; i < n; i++) {
         if (unlikely(r->nr == BACKLOG)) {
             d->stats.rx_no_buffer++;
@@ -169,29 +192,71 @@ static bool steered(struct netdev *d)
             continue;
         }
         r->backlog[(r->first + r->nr++) % BACKLOG] = p[i];
+        kept_back++;
     }
     r->q->stats.rx_packets += n;
-    if (n > 0 && r->waiter != NULL)
-        thread_wake(r->waiter);
     return true;
 }
 
-unsigned wherry_netq_tx(struct wherry_netq *q, const struct wherry_packet *p, unsigned n)
+static unsigned send(struct wherry_netq *q, const struct wherry_packet *p, unsigned n)
 {
     struct netdev *d = q->dev;
-    unsigned done;
+    unsigned done = d->ops->tx_raw(d, p, n);
 
-    if (unlikely(n == 0))
-        return 0;
-    done = d->ops->tx_raw(d, p, n);
     if (unlikely(done < n)) { /* the device may be behind only because nobody told it */
         d->ops->kick(d, 0);
         d->ops->tx_reclaim(d, 0);
         done += d->ops->tx_raw(d, p + done, n - done);
         q->stats.tx_refused += n - done;
     }
-    q->stats.tx_packets += done;
+    return done;
+}
+
+void wherry_netq_tx_begin(struct wherry_netq *q, struct wherry_run *r, unsigned max)
+{
+    if (likely(q->dev->runs))
+        q->dev->ops->tx_run(q->dev, r, max);
+    else
+        *r = (struct wherry_run){.ring = NULL};
+}
+
+unsigned wherry_netq_tx_end(struct wherry_netq *q, const struct wherry_run *r,
+                            struct wherry_packet *p, unsigned n)
+{
+    struct netdev *d = q->dev;
+    unsigned sent = r->pos - r->first, kept = 0;
+
+    if (likely(sent > 0))
+        d->ops->tx_ran(d, r);
+    for (unsigned i = 0; unlikely(r->dropped > 0) && i < r->done; i++) {
+        if (p[i].len == 0)
+            wherry_netq_free(q, &p[i], 1);
+    }
+    for (unsigned i = r->done; i < n; i++) {
+        if (p[i].len > 0)
+            p[kept++] = p[i];
+        else
+            wherry_netq_free(q, &p[i], 1);
+    }
+    if (unlikely(kept > 0)) {
+        n = send(q, p, kept);
+        wherry_netq_free(q, p + n, kept - n);
+        sent += n;
+    }
+    q->stats.tx_packets += sent;
     d->ops->kick(d, 0);
+    return sent;
+}
+
+unsigned wherry_netq_tx(struct wherry_netq *q, const struct wherry_packet *p, unsigned n)
+{
+    unsigned done;
+
+    if (unlikely(n == 0))
+        return 0;
+    done = send(q, p, n);
+    q->stats.tx_packets += done;
+    q->dev->ops->kick(q->dev, 0);
     return done;
 }
 
@@ -229,15 +294,12 @@ static bool raw_arm(struct poller *p)
 
 void wherry_netq_wait(struct wherry_netq *q, uint64_t deadline)
 {
-    struct raw *r = q->dev->raw;
-
-    if (r->nr > 0)
+    if (kept_back > 0)
         return;
     q->stats.sleeps++;
-    q->dev->ops->tx_reclaim(q->dev, 0);
-    r->waiter = current();
-    thread_block(deadline); /* its idle loop polls; steered() wakes us */
-    r->waiter = NULL;
+    waiter = current();
+    thread_block(deadline); /* the idle loop polls; steered() wakes us */
+    waiter = NULL;
 }
 
 int wherry_netq_steer(struct wherry_netq *q, uint16_t port)
@@ -246,6 +308,8 @@ int wherry_netq_steer(struct wherry_netq *q, uint16_t port)
         return -EINVAL;
     q->ip = q->dev->ip4;
     q->port = __builtin_bswap16(port);
+    q->to = (uint64_t)q->port << 48 | q->ip;
+    q->to_mask = 0xffff0000ffffffff;
     return 0;
 }
 
@@ -258,9 +322,33 @@ void wherry_netq_info(const struct wherry_netq *q, struct wherry_netdev_info *in
                                         .mask = d->mask4,
                                         .gateway = d->gateway4,
                                         .tx_csum = d->features & NETDEV_TX_CSUM,
-                                        .rx_csum = d->features & NETDEV_RX_CSUM};
+                                        .rx_csum = d->features & NETDEV_RX_CSUM,
+                                        .pairs = d->queues};
     memcpy(info->name, d->name, sizeof(info->name));
     memcpy(info->mac, d->mac, sizeof(info->mac));
+}
+
+int wherry_netq_pair(const struct wherry_netq *q, unsigned pair, struct wherry_pair_stats *stats)
+{
+    struct netdev *d = q->dev;
+
+    return d->ops->queue_stats != NULL && d->ops->queue_stats(d, pair, stats) ? 0 : -EINVAL;
+}
+
+int wherry_netq_address(struct wherry_netq *q, uint32_t ip, uint32_t mask, uint32_t gateway)
+{
+    struct netdev *d = q->dev;
+
+    if (wherry_nobody[(uint8_t)ip] || mask == 0)
+        return -EINVAL;
+    d->ip4 = ip;
+    d->mask4 = mask;
+    d->gateway4 = gateway;
+    if (q->port != 0)
+        (void)wherry_netq_steer(q, __builtin_bswap16(q->port));
+    if (d->addressed != NULL)
+        d->addressed(d);
+    return 0;
 }
 
 static struct netdev *nth(unsigned device)
@@ -284,7 +372,12 @@ int wherry_netq_open(struct wherry_netq *q, unsigned device)
     r = kzalloc(sizeof(*r));
     if (r == NULL)
         return -ENOMEM;
-    *q = (struct wherry_netq){.dev = d};
+    if (d->ops->use_queues != NULL)
+        d->ops->use_queues(d, d->queues_max);
+    *q = (struct wherry_netq){.dev = d, .tx_csum = d->features & NETDEV_TX_CSUM};
+    q->csum_mask = q->tx_csum ? 0xffff0000u : 0;
+    memcpy(&q->from, d->mac, sizeof(d->mac));
+    q->from |= (uint64_t)__builtin_bswap16(0x0800) << 48;
     r->q = q;
     r->poller = (struct poller){.poll = raw_poll, .arm = raw_arm};
     d->raw = r;

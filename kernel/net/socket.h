@@ -45,6 +45,18 @@ struct socket_ops {
     int (*getname)(struct socket *s, struct sock_addr *a, bool peer);
     ssize_t (*sendmsg)(struct socket *s, struct sock_msg *m);
     ssize_t (*recvmsg)(struct socket *s, struct sock_msg *m);
+    /*
+     * NULL, or a fast way for many plain messages (net/plain_msg.h), which may do as many of the n
+     * at u as it likes, the first ones, and leaves the next to recvmsg and sendmsg. u is the
+     * application's memory, in whole in its half. Neither waits for packets or room; both may sleep
+     * in copies. receive_many: *done: how many. 0: go on with recvmsg; or that error ended it, at
+     * the latest. send_many: how many. What it and sendmsg with MSG_BATCH hold back leaves by
+     * flush.
+     */
+    int (*receive_many)(struct socket *s, struct mmsghdr *u, unsigned n, unsigned flags,
+                        unsigned *done);
+    unsigned (*send_many)(struct socket *s, struct mmsghdr *u, unsigned n, unsigned flags);
+    void (*flush)(struct socket *s);
     int (*shutdown)(struct socket *s, int how);
     /* optval in kernel memory. getsockopt: *len is the room, set to the length used. Generic
      * SOL_SOCKET options are tried by net/socket.c when these return -ENOPROTOOPT. */

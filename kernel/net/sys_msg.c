@@ -6,6 +6,7 @@
 #include "fs/poll.h"
 #include "linux/syscall.h"
 #include "mm/slab.h"
+#include "net/plain_msg.h"
 #include "net/socket_io.h"
 
 #define MSG_FAST_IOV     8         /* iovecs that need no allocation */
@@ -255,20 +256,20 @@ SYSCALL(recvmsg, COMPLETE, "dpx", "");
 
 /* ---- Many messages ----------------------------------------------------------------------- */
 
-static long sys_sendmmsg(int fd, struct mmsghdr *umsgs, unsigned n, unsigned flags)
+static long send_many(struct socket *s, struct mmsghdr *umsgs, unsigned n, unsigned flags)
 {
+    bool fast = s->ops->send_many && plain_msgs_ok(umsgs, n);
     struct message g;
-    struct socket *s;
-    if (flags & MSG_CMSG_COMPAT)
-        return -EINVAL;
-    n = MIN(n, (unsigned)MMSG_MAX);
-    long r = socket_get(fd, &s);
-    if (r < 0)
-        return r;
     unsigned done = 0;
+    long r = 0;
+
     while (done < n) {
-        unsigned batch = done + 1 < n ? MSG_BATCH : 0;
-        r = send_one(s, &g, &umsgs[done].msg_hdr, flags | batch);
+        if (fast) {
+            done += s->ops->send_many(s, umsgs + done, n - done, flags);
+            if (done == n)
+                break;
+        }
+        r = send_one(s, &g, &umsgs[done].msg_hdr, flags | MSG_BATCH);
         if (r < 0)
             break;
         if (put_user((unsigned)r, &umsgs[done].msg_len) < 0) {
@@ -277,8 +278,22 @@ static long sys_sendmmsg(int fd, struct mmsghdr *umsgs, unsigned n, unsigned fla
         }
         done++;
     }
-    file_put(&s->file);
+    if (s->ops->flush)
+        s->ops->flush(s);
     return done > 0 ? done : r;
+}
+
+static long sys_sendmmsg(int fd, struct mmsghdr *umsgs, unsigned n, unsigned flags)
+{
+    struct socket *s;
+    if (flags & MSG_CMSG_COMPAT)
+        return -EINVAL;
+    long r = socket_get(fd, &s);
+    if (r < 0)
+        return r;
+    r = send_many(s, umsgs, MIN(n, (unsigned)MMSG_MAX), flags);
+    file_put(&s->file);
+    return r;
 }
 SYSCALL(sendmmsg, COMPLETE, "dpux", "");
 
@@ -287,23 +302,32 @@ SYSCALL(sendmmsg, COMPLETE, "dpux", "");
 static long receive_many(struct socket *s, struct mmsghdr *umsgs, unsigned n, unsigned flags,
                          struct poll_limit *limit)
 {
+    bool timed = limit->timeout != WAIT_FOREVER;
+    bool fast = s->ops->receive_many && plain_msgs_ok(umsgs, n);
     struct message g;
     unsigned done = 0;
     long r = flags & MSG_ERRQUEUE ? 0 : socket_take_error(s);
     while (r >= 0 && done < n) {
-        r = receive_one(s, &g, &umsgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
-        if (r < 0)
-            break;
-        if (put_user((unsigned)r, &umsgs[done].msg_len) < 0) {
-            r = -EFAULT;
-            break;
+        unsigned got = 0;
+        if (fast) {
+            r = s->ops->receive_many(s, umsgs + done, timed ? 1 : n - done, flags, &got);
+            done += got;
         }
-        done++;
+        if (got == 0 && r >= 0) {
+            r = receive_one(s, &g, &umsgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+            if (r < 0)
+                break;
+            if (put_user((unsigned)r, &umsgs[done].msg_len) < 0) {
+                r = -EFAULT;
+                break;
+            }
+            done++;
+            if (g.m.rflags & MSG_OOB)
+                break;
+        }
         if (flags & MSG_WAITFORONE)
             flags |= MSG_DONTWAIT;
-        if (limit->timeout != WAIT_FOREVER && clock_mono_ns() >= poll_deadline(limit))
-            break;
-        if (g.m.rflags & MSG_OOB)
+        if (timed && clock_mono_ns() >= poll_deadline(limit))
             break;
     }
     if (done == 0)

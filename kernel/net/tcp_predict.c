@@ -5,12 +5,14 @@
  * tcp_process() and tcp_receive() would do, in the same order, and nothing else. Every condition
  * that a segment may not meet is tested before anything is changed.
  *
- * Called by the IPv4 input (net/ip4_fast.c); calls back into the sockets (net/inet_tcpio.c).
+ * Called by the IPv4 input (net/ip4_fast.c); calls back whoever has the connections
+ * (net/tcp_user.h).
  */
 #include "net/tcp_predict.h"
 
-#include "net/inet_tcp.h"
+#include "net/tcp_user.h"
 
+#include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/tcp.h"
 #include "lwip/stats.h"
 
@@ -19,12 +21,12 @@
 #define PLAIN_VALUE 0x1050u
 
 /* The state of a connection in which an ordinary segment has only ordinary effects: established, in
- * order, nothing being retransmitted or waiting, owned by a socket. */
+ * order, nothing being retransmitted or waiting, owned by somebody. */
 static __always_inline bool is_quiet(const struct tcp_pcb *pcb)
 {
     return pcb->state == ESTABLISHED && pcb->unsent == NULL && pcb->ooseq == NULL &&
            pcb->refused_data == NULL && !(pcb->flags & (TF_INFR | TF_RTO | TF_RXCLOSED)) &&
-           pcb->recv == tcp_sock_on_recv;
+           pcb->recv == tcp_user_on_recv;
 }
 
 /* RFC 9293 §3.10.7.4: SND.WND follows the segment that is newest by sequence, then by
@@ -101,7 +103,7 @@ static __always_inline void input_ack(struct tcp_pcb *pcb, u32_t ack)
         tcp_rtime_start(pcb);
     pcb->snd_buf += bytes;
     if (likely(bytes != 0))
-        tcp_sock_on_sent(pcb->callback_arg, pcb, (u16_t)bytes);
+        tcp_user_on_sent(pcb->callback_arg, pcb, (u16_t)bytes);
 }
 
 static __always_inline void input_data(struct tcp_pcb *pcb, struct pbuf *p, u16_t len)
@@ -119,7 +121,7 @@ static __always_inline void input_data(struct tcp_pcb *pcb, struct pbuf *p, u16_
     }
     p->payload = (u8_t *)p->payload + TCP_HLEN;
     p->len = p->tot_len = len;
-    tcp_sock_on_recv(pcb->callback_arg, pcb, p, ERR_OK);
+    tcp_user_on_recv(pcb->callback_arg, pcb, p, ERR_OK);
 }
 
 bool tcp_predict_input(struct pbuf *p, struct netif *netif, uint32_t src, uint32_t dst)
@@ -138,7 +140,7 @@ bool tcp_predict_input(struct pbuf *p, struct netif *netif, uint32_t src, uint32
     seq = lwip_ntohl(h->seqno);
     ack = lwip_ntohl(h->ackno);
     acked = ack - pcb->lastack;
-    /* tcp_sock_on_sent() counts in 16 bits; a repeated acknowledgement may be news of a loss. */
+    /* tcp_user_on_sent() counts in 16 bits; a repeated acknowledgement may be news of a loss. */
     if (unlikely(seq != pcb->rcv_nxt || len > pcb->rcv_wnd || acked > pcb->snd_nxt - pcb->lastack ||
                  acked > 0xffff || (acked | len) == 0 ||
                  (pcb->netif_idx != NETIF_NO_INDEX && pcb->netif_idx != netif_get_index(netif))))

@@ -9,6 +9,7 @@
 
 struct dgram_dest;
 struct dgram_sock;
+struct mmsghdr;
 struct netif;
 struct sock_msg;
 
@@ -18,7 +19,7 @@ struct udp_flow {
     u32_t dst, src;      /* network order */
     u32_t uses;          /* changes whenever the rest does */
     u8_t tos, ttl;
-    bool any_dst;        /* no other interface leads anywhere */
+    bool any_dst; /* no other interface leads anywhere */
 };
 
 /* Remembers how a message just went. */
@@ -29,6 +30,8 @@ void udp_flow_learn(struct dgram_sock *d, const struct sock_msg *m, const struct
  */
 #define UDP_FLOW_MISS (-4096)
 ssize_t udp_flow_send(struct dgram_sock *d, struct sock_msg *m);
+/* As struct socket_ops' send_many: how many of the n messages went the remembered way. */
+unsigned udp_flow_send_many(struct dgram_sock *d, struct mmsghdr *u, unsigned n);
 /* The socket's address or options changed. */
 static inline void udp_flow_forget(struct udp_flow *f)
 {

@@ -84,22 +84,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 2: {
             uint32_t id;
-            struct virtq_burst burst;
-            if (c & 0x80) { /* some at once, whose places go to others as long */
-                virtq_burst_begin(&burst, &vq, 1 + (c >> 3 & 3));
-                while (virtq_burst_next(&burst)) {
-                    uintptr_t done = (uintptr_t)burst.cookie, fresh = 1;
-                    check(done < COOKIES && live[done] && burst.len <= posted[done]);
+            if (c & 0x80) { /* a run, as far as its completions name their places */
+                uint32_t pos, k, got = virtq_run_begin(&vq, 1 + (c >> 3 & 15), &pos);
+                check(pos + got <= n && (got == 0 || (!packed && !vq.broken)));
+                for (k = 0; k < got; k++, pos++) {
+                    const char *e = ring + used_off + 4 + 8 * pos;
+                    uintptr_t done = (uintptr_t)slots[pos].cookie, fresh = 1;
+                    memcpy(&id, e, 4);
+                    if (id != pos)
+                        break;
+                    /* In flight, and alone: or its place would not be its own. */
+                    check(done < COOKIES && live[done] && slots[pos].limit &&
+                          slots[pos].ndesc == 1);
                     live[done] = false;
                     while (fresh < COOKIES && live[fresh])
                         fresh++;
-                    virtq_burst_exchange(&burst, c, posted[done],
-                                         posted[done] ? VIRTQ_WRITE : VIRTQ_READ, c & 0x40,
-                                         (void *)fresh);
+                    slots[pos].cookie = (void *)fresh;
                     live[fresh] = true;
                     posted[fresh] = posted[done];
                 }
-                virtq_burst_end(&burst);
+                virtq_run_end(&vq, k);
                 break;
             }
             uintptr_t cookie = (uintptr_t)virtq_peek(&vq, &id, &len);

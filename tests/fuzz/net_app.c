@@ -110,6 +110,80 @@ void app_accept(void)
     file_put(&s->file);
 }
 
+/* ---- recvmmsg() and sendmmsg() ---- */
+
+#define MANY      5u
+#define MANY_ROOM 2048u
+
+struct many {
+    struct mmsghdr u[MANY];
+    struct iovec iov[MANY];
+    struct sock_addr name[MANY];
+};
+
+/* Messages for app_data, most of them plain ones: what is not is up to odd. */
+static void make_many(struct many *g, size_t len, uint8_t odd)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        g->iov[i] = (struct iovec){app_data + i * MANY_ROOM, MIN(len + i, (size_t)MANY_ROOM)};
+        g->u[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &g->name[i].bytes,
+                                               .msg_namelen = 16,
+                                               .msg_iov = &g->iov[i],
+                                               .msg_iovlen = 1},
+                                   .msg_len = 0xffff};
+    }
+    struct mmsghdr *u = &g->u[odd % MANY];
+    switch (odd >> 4) {
+    case 1:
+        u->msg_hdr.msg_name = NULL;
+        break;
+    case 2:
+        u->msg_hdr.msg_namelen = odd;
+        break;
+    case 3:
+        u->msg_hdr.msg_iovlen = 0;
+        break;
+    case 4:
+        u->msg_hdr.msg_iov = (struct iovec *)-8l;
+        break;
+    case 5:
+        u->msg_hdr.msg_iov->iov_base = (void *)-1l;
+        break;
+    case 6:
+        u->msg_hdr.msg_iov->iov_len = (size_t)-1;
+        break;
+    case 7:
+        u->msg_hdr.msg_controllen = 1;
+        break;
+    default:
+        break;
+    }
+}
+
+static void send_many(struct socket *s, const struct sock_addr *to, size_t len, unsigned flags)
+{
+    struct many g;
+    make_many(&g, len, in_u8());
+    for (unsigned i = 0; i < MANY; i++)
+        g.name[i] = *to;
+    unsigned n = s->ops->send_many(s, g.u, MANY, flags & MSG_DONTWAIT);
+    assert(n <= MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        assert(g.u[i].msg_len == (i < n ? g.iov[i].iov_len : 0xffff));
+    s->ops->flush(s);
+}
+
+static void receive_many(struct socket *s, size_t len, unsigned flags)
+{
+    struct many g;
+    unsigned n = MANY;
+    make_many(&g, len, in_u8());
+    int r = s->ops->receive_many(s, g.u, MANY, flags & (MSG_DONTWAIT | MSG_PEEK), &n);
+    assert(n <= MANY && r <= 0);
+    for (unsigned i = 0; i < n; i++)
+        assert(g.u[i].msg_len <= g.iov[i].iov_len);
+}
+
 void app_send(bool big)
 {
     uint8_t c = in_u8(), flags = in_u8(), addr = in_u8();
@@ -142,7 +216,10 @@ void app_send(bool big)
     m.flags = (flags & 4 ? MSG_MORE : 0) | (flags & 8 ? 0 : MSG_DONTWAIT);
     in.may_sleep = c >> 4;
     memset(app_data, c, n);
-    s->ops->sendmsg(s, &m);
+    if (c & 0x80 && s->ops->send_many != NULL)
+        send_many(s, &a, n, m.flags);
+    else
+        s->ops->sendmsg(s, &m);
     file_put(&s->file);
 }
 
@@ -166,7 +243,10 @@ void app_receive(void)
     m.flags = (flags & 8 ? MSG_PEEK : 0) | (flags & 16 ? MSG_TRUNC : 0) |
               (flags & 32 ? MSG_WAITALL : 0) | (flags & 64 ? 0 : MSG_DONTWAIT);
     in.may_sleep = c >> 4;
-    s->ops->recvmsg(s, &m);
+    if (flags & 128 && s->ops->receive_many != NULL)
+        receive_many(s, n, m.flags);
+    else
+        s->ops->recvmsg(s, &m);
     file_put(&s->file);
 }
 

@@ -368,6 +368,13 @@ void host_receive(const uint8_t *frame, size_t len, uint8_t layout)
     rx_ring[rx_count++] = first;
 }
 
+static void remember_sent(const uint8_t *frame, size_t len)
+{
+    struct host_sent *s = &host_sent[host_sent_count++ % HOST_SENT];
+    s->len = MIN(len, sizeof(s->data));
+    memcpy(s->data, frame, s->len);
+}
+
 static int tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
 {
     static uint8_t whole[0x20000];
@@ -390,11 +397,30 @@ static int tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         assert(t->csum_start != 0 && t->hdr_len <= t->frags[0].len && t->hdr_len > t->csum_start);
     else
         assert(len <= ETH_HLEN + (size_t)d->mtu);
-    struct host_sent *s = &host_sent[host_sent_count++ % HOST_SENT];
-    s->len = MIN(len, sizeof(s->data));
-    memcpy(s->data, whole, s->len);
+    remember_sent(whole, len);
     tx_ring[tx_count++] = t->cookie;
     return 0;
+}
+
+/* Cookies of raw frames: their block, and this bit. */
+#define RAW 1ul
+
+static unsigned tx_raw(struct netdev *d, const struct wherry_packet *p, unsigned n)
+{
+    unsigned i;
+    for (i = 0; i < n && !host_tx_full && tx_count < TX_MAX; i++) {
+        uintptr_t block = ALIGN_DOWN((uintptr_t)p[i].data, (uintptr_t)NETBUF_SIZE);
+        memset(p[i].data - NETDEV_HEADROOM, 0, NETDEV_HEADROOM);
+        assert((uintptr_t)p[i].data - NETDEV_HEADROOM >= block + NETBUF_HEAD);
+        assert(p[i].len >= ETH_HLEN && p[i].len <= ETH_HLEN + (size_t)d->mtu);
+        assert((uintptr_t)p[i].data + p[i].len <= block + NETBUF_SIZE);
+        if (p[i].flags & WHERRY_CSUM_TODO)
+            assert(p[i].csum_start >= ETH_HLEN + 20 &&
+                   p[i].csum_start + p[i].csum_off + 2u <= p[i].len);
+        remember_sent(p[i].data, p[i].len);
+        tx_ring[tx_count++] = (void *)(block | RAW);
+    }
+    return i;
 }
 
 void host_tx_complete(unsigned count)
@@ -403,7 +429,10 @@ void host_tx_complete(unsigned count)
         void *cookie = tx_ring[0];
         tx_count--;
         memmove(tx_ring, tx_ring + 1, tx_count * sizeof(*tx_ring));
-        host_dev.tx_done(&host_dev, cookie);
+        if ((uintptr_t)cookie & RAW)
+            netbuf_free((struct netbuf *)((uintptr_t)cookie - RAW));
+        else
+            host_dev.tx_done(&host_dev, cookie);
     }
 }
 
@@ -435,6 +464,7 @@ static const struct netdev_ops ops = {
     .tx_reclaim = tx_reclaim,
     .arm = arm,
     .link_up = link_up,
+    .tx_raw = tx_raw,
 };
 
 struct netdev host_dev = {

@@ -10,8 +10,10 @@ need gcc perl nm ping
 use_tap || plan_skip "needs a tap interface"
 cd "$dir" || exit 1
 
-# The one block of C in the tutorial.
-sed -n '/^```c$/,/^```$/p' "$top/docs/native.md" | sed '/^```/d' >shout.c
+block() { # NUMBER: a program of the tutorial
+    awk -v n="$1" '/^```$/ { on = 0 } on { print } /^```c$/ { on = ++i == n }' "$top/docs/native.md"
+}
+block 1 >shout.c
 passes "wherry cc links the tutorial's program" "$WHERRY" cc shout.c
 [ -x shout ] && [ -f shout.elf ]
 ok $? "... into an image, with its symbols beside it"
@@ -35,6 +37,34 @@ LIMIT=30 passes "... which boots and answers" $client perl ask "$host" 7777 "hel
 LIMIT=20 passes "the kernel answers pings beside it" $client ping -c 3 -i 0.2 -s 1000 -W 2 "$host"
 printf 'x%.0s' $(seq 1400) >long
 LIMIT=20 passes "... and the program long datagrams" $client perl ask "$host" 7777 "$(cat long)" "$(tr x X <long)"
+stop
+
+block 2 >lines.c
+passes "wherry cc links the tutorial's program with TCP" "$WHERRY" cc lines.c
+serve 7777 ./lines
+cat >ask-lines <<'P'
+use strict;
+use IO::Socket::INET;
+my ($host) = @ARGV;
+my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => 7777, Timeout => 3) or die "$@";
+print $s "hello\nhow are ";
+$s->flush;
+<$s> eq "HELLO\n" or die;
+print $s "you?\none\ntwo\n" . "x" x 1000 . "\n";
+$s->flush;
+join("", map { scalar <$s> } 1 .. 4) eq "HOW ARE YOU?\nONE\nTWO\n" . "X" x 1000 . "\n" or die;
+print $s "y" x 2000;
+$s->flush;
+defined <$s> and die "a line that is too long";
+P
+wait_for 20 $client perl ask-lines "$host"
+ok $? "... which boots and answers, whole lines and not"
+LIMIT=20 passes "... and the stack answers pings beside it" $client ping -c 3 -i 0.2 -s 1000 -W 2 "$host"
+for symbol in sys_read vfs_open socket_init; do
+    ! nm lines.elf | grep -qw "$symbol"
+    ok $? "... and has no $symbol"
+done
+healthy "... without a complaint"
 stop
 
 for symbol in tcp_input sys_read vfs_open; do

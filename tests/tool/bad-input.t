@@ -92,6 +92,16 @@ refuses "a word for the card that is none" "unknown word mac=1" \
 if [ -e "${WHERRY_KERNEL:-}" ]; then
     refuses "two CPUs for Wherry" "--cpus 2" run --cpus 2 ./good
 fi
+refuses "two user networks" "one user network" run --net user --net dhcp x
+refuses "none and another network" "excludes others" run --net user --net none x
+refuses "a tap twice" "tap:t is given twice" run --net tap:t,ip=10.0.0.2/24 --net tap:t,ip=10.0.1.2/24 x
+refuses "a socket twice" "vhost-user:/s is given twice" \
+    run --net vhost-user:/s,ip=10.0.0.2/24 --net vhost-user:/s,ip=10.0.1.2/24 x
+refuses "an address twice" "two cards have the address 10.0.0.2" \
+    run --net tap:t,ip=10.0.0.2/24 --net tap:u,ip=10.0.0.2/24 x
+refuses "five cards" "at most 4" run --net user --net tap:t,ip=10.0.0.2/24 --net tap:u,ip=10.0.1.2/24 \
+    --net tap:v,ip=10.0.2.2/24 --net tap:w,ip=10.0.3.2/24 x
+refuses "nine queues" "queues=1 to 8" run --net tap:t,ip=10.0.0.2/24,queues=9 x
 refuses "bad network" "--net carrier-pigeon" run --net carrier-pigeon x
 refuses "bad machine" "one of microvm" run --machine vax x
 refuses "bad accelerator" "one of auto" run --accel magic x
@@ -113,9 +123,12 @@ refuses "kernel without a PVH entry" "no PVH entry" run --kernel ./kernel ./good
 refuses "no such kernel" "none-kernel" run --kernel ./none-kernel ./good
 WHERRY_KERNEL=/none/such refuses "no Wherry kernel" "/none/such" run ./good
 refuses "strace of a Linux guest" "--strace is Wherry's" $dry --strace ./good
+refuses "two cards of a Linux guest" "Wherry's own" $dry --net user --net tap:t,ip=10.0.0.2/24 ./good
 refuses "DHCP of a Linux guest" "no DHCP client" $dry --net dhcp ./good
 refuses "Linux without ACPI" "microvm-noacpi" $dry --machine microvm-noacpi ./good
 refuses "user network with cloud-hypervisor" "no user networking" $dry --vmm cloud-hypervisor ./good
+refuses "two cards with firecracker" "needs --vmm qemu" run --dry-run --vmm firecracker \
+    --net tap:t,ip=10.0.0.2/24 --net tap:u,ip=10.0.1.2/24 ./good
 refuses "bzImage with firecracker" "bzImage" $dry --vmm firecracker --net none ./good
 refuses "no such tap" "no tap interface nonesuch0" run --kernel linux \
     --net tap:nonesuch0,ip=10.9.9.2/24 "$bin"

@@ -143,6 +143,9 @@ prints "vhost-user: the peer's socket, again and again" \
 prints "vhost-user: the card" \
     "mac=02:57:0a:4d:00:02,disable-legacy=on,romfile=,mq=on,vectors=0,packed=on,rx_queue_size=1024"
 prints "vhost-user: the address" "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth0:off"
+w $run --net tap:tap7,ip=10.1.2.3/24,gw=10.1.2.1,queues=3 ./prog
+prints "several queues on a tap" "-netdev tap,id=net0,ifname=tap7,script=no,downscript=no,queues=3"
+prints "... of a card on PCI or not" ",mq=on"
 w $run --cpus 2 ./prog
 prints "two CPUs for Linux" "-smp 2,maxcpus=3"
 for m in microvm q35 pc; do
@@ -157,4 +160,18 @@ prints "help" "--publish"
 w doctor
 grep -q '^ok\|^missing\|^MISSING' "$dir/out"
 ok $? "doctor prints a table"
+if command -v qemu-system-x86_64 >/dev/null; then
+    for what in "event index" "indirect" "merged buffers" "packed rings" "in-order rings" "queue pairs"; do
+        [ "$(grep -c "virtio $what" "$dir/out")" -eq 1 ] || break
+        what=
+    done
+    [ -z "$what" ] && grep -q '^ok  *vhost-user\|^missing  *vhost-user' "$dir/out" && grep -q '  *DPDK ' "$dir/out"
+    ok $? "... with what this QEMU's virtio devices offer, a line each"
+    has=missing
+    qemu-system-x86_64 -device virtio-net-pci,help 2>&1 </dev/null | grep -q '^  in_order=' && has=ok
+    grep -q "^$has  *virtio in-order rings" "$dir/out"
+    ok $? "... as QEMU itself says"
+else
+    skip "doctor on virtio devices" "there is no QEMU"
+fi
 finish

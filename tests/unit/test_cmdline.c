@@ -92,7 +92,7 @@ static void quotes(void **state)
 static void for_init(void **state)
 {
     assert_int_equal(
-        parse("quiet word K=V loglevel=7 some.module=1 ip=x -- ip=y wherry.one A=B -- last", NULL),
+        parse("debug word K=V loglevel=7 some.module=1 ip=x -- ip=y wherry.one A=B -- last", NULL),
         0);
     assert_string_equal(log_text, "ip=x;");
     assert_int_equal(cmdline_init.nr_env, 1);

@@ -77,6 +77,36 @@ static void a_frame_reads_back_as_it_was_written(void **state)
     }
 }
 
+/* What a device makes of it (virtio 1.2 §5.1.6.2): the sum from the UDP header on, in its place. */
+static void a_part_of_a_sum_is_made_whole_by_a_device(void **state)
+{
+    uint8_t f[FRAME_MAX];
+    struct frame got;
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 1, 0);
+    for (size_t n = 0; n <= FRAME_MAX - FRAME_HEAD; n++) {
+        struct ends e = ends;
+        uint32_t addresses = 0;
+
+        e.from = rng_next(&r);
+        for (size_t i = 0; i < n; i++)
+            f[FRAME_HEAD + i] = n % 5 ? rng_next(&r) : 0xff;
+        frame_udp(f, &e, 7, n);
+        frame_part_sum_udp(f);
+        for (size_t i = 0; i < 8; i += 2)
+            addresses += get16(f + AT_IP_SRC + i);
+        assert_int_equal(get16(f + AT_UDP_SUM) % 0xffff,
+                         (addresses + PROTO_UDP + UDP_LEN + n) % 0xffff);
+        put16(f + AT_UDP_SUM, plain_sum(f + AT_UDP, UDP_LEN + n, 0));
+        if (get16(f + AT_UDP_SUM) == 0)
+            put16(f + AT_UDP_SUM, 0xffff);
+        assert_int_equal(frame_parse(f, FRAME_HEAD + n, &got), FRAME_UDP);
+        assert_int_equal(plain_sum(f + AT_IP, IP_LEN, 0), 0);
+    }
+}
+
 static void a_changed_bit_is_seen(void **state)
 {
     uint8_t f[FRAME_HEAD + 33];
@@ -369,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_is_rfc_1071s),
         cmocka_unit_test(a_frame_reads_back_as_it_was_written),
+        cmocka_unit_test(a_part_of_a_sum_is_made_whole_by_a_device),
         cmocka_unit_test(a_changed_bit_is_seen),
         cmocka_unit_test(a_frame_cut_off_is_no_datagram),
         cmocka_unit_test(arp_reads_back_as_it_was_written),

@@ -144,21 +144,24 @@ static void networks_parse_and_make_the_ip_word(void **state)
 
     (void)state;
     assert_true(netspec_parse("user", &n, &w));
-    word = netspec_ip_word(&n);
+    word = netspec_ip_word(&n, 0);
     assert_string_equal(word, "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3");
     free(word);
     assert_true(netspec_parse("dhcp", &n, &w));
-    word = netspec_ip_word(&n);
+    word = netspec_ip_word(&n, 0);
     assert_string_equal(word, "ip=dhcp");
     free(word);
+    word = netspec_ip_word(&n, 2);
+    assert_string_equal(word, "ip=:::::eth2:dhcp");
+    free(word);
     assert_true(netspec_parse("none", &n, &w));
-    assert_null(netspec_ip_word(&n));
+    assert_null(netspec_ip_word(&n, 0));
     assert_true(netspec_parse("tap:tap3,ip=192.168.7.9/20,gw=192.168.0.1", &n, &w));
     assert_string_equal(n.ifname, "tap3");
-    word = netspec_ip_word(&n);
+    word = netspec_ip_word(&n, 0);
     assert_string_equal(word, "ip=192.168.7.9::192.168.0.1:255.255.240.0::eth0:off");
     free(word);
-    netspec_mac(&n, mac);
+    netspec_mac(&n, 0, mac);
     assert_string_equal(mac, "02:57:c0:a8:07:09");
     assert_true(netspec_parse("tap:t,ip=dhcp", &n, &w));
     assert_true(n.dhcp);
@@ -172,10 +175,10 @@ static void networks_parse_and_make_the_ip_word(void **state)
     assert_string_equal(n.socket, "/tmp/a/net.sock");
     assert_string_equal(n.device, ",packed=on,rx_queue_size=1024");
     assert_int_equal(n.queues, 4);
-    word = netspec_ip_word(&n);
-    assert_string_equal(word, "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth0:off");
+    word = netspec_ip_word(&n, 1);
+    assert_string_equal(word, "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth1:off");
     free(word);
-    netspec_mac(&n, mac);
+    netspec_mac(&n, 0, mac);
     assert_string_equal(mac, "02:57:0a:4d:00:02");
 }
 
@@ -207,7 +210,8 @@ static void bad_networks_are_refused(void **state)
         "vhost-user:/s,ip=1.2.3.4/24,queues=9",
         "vhost-user:/s,ip=1.2.3.4/24,queues=x",
         "vhost-user:/s,ip=1.2.3.4/24,mac=1",
-        "tap:t,ip=1.2.3.4/24,queues=2",
+        "tap:t,ip=1.2.3.4/24,queues=0",
+        "tap:t,ip=1.2.3.4/24,queues=9",
     };
     struct netspec n;
     struct why w;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../../apps/udpkv/quick.h"
 #include "../../apps/udpkv/service.h"
 #include "../../apps/udpkv/store.h"
 
@@ -94,11 +95,27 @@ struct reply {
     uint8_t value[KV_VALUE_MAX];
 };
 
+/* How a request is served: the reply elsewhere; in the request's place; and there by quick.h, as
+ * main_raw.c does, whose replies have room for KV_QUICK_ROOM at least. */
+enum way { APART, IN_PLACE, QUICK, WAYS };
+
+static size_t serve_quick(struct kv *kv, uint8_t *data, size_t len, size_t room, uint32_t now)
+{
+    struct kv_request r = {.data = data, .verdict = (uint32_t)len};
+
+    if (!kv_is_quick(kv, data, len, &r.home))
+        kv_begin_other(kv, &r, data, len);
+    else if (kv_is_here(r.home, data, len, now))
+        return kv_reply_quick(kv, r.home, data, data);
+    return kv_handle_other(kv, &r, data, room, now);
+}
+
 /* Asks from memory of exactly the request's size, into memory of exactly the room's; or in place.
  */
 static struct reply ask_raw(struct kv *kv, const void *request, size_t len, size_t room,
-                            bool in_place, uint32_t now)
+                            enum way way, uint32_t now)
 {
+    bool in_place = way != APART;
     size_t size = in_place && room > len ? room : len;
     uint8_t *data = malloc(size ? size : 1), *out = in_place ? data : malloc(room ? room : 1);
     struct reply reply = {.status = -1};
@@ -109,8 +126,12 @@ static struct reply ask_raw(struct kv *kv, const void *request, size_t len, size
     memcpy(data, request, len);
     if (len >= KV_HEAD)
         asked = kv_head_read(request);
-    kv_begin(kv, &r, data, len);
-    n = kv_handle(kv, &r, out, room, now);
+    if (way == QUICK) {
+        n = serve_quick(kv, data, len, room, now);
+    } else {
+        kv_begin(kv, &r, data, len);
+        n = kv_handle(kv, &r, out, room, now);
+    }
     if (n) {
         assert_true(n <= room);
         assert_true(kv_reply_check(out, n, &h));
@@ -139,7 +160,7 @@ static struct reply ask(struct kv *kv, enum kv_op op, const void *key, size_t ke
     size_t n = kv_request_build(request, op, ++next_id * 0x100000001b3, key, key_len, value,
                                 value_len, ttl);
 
-    return ask_raw(kv, request, n, KV_REPLY_MAX, next_id & 1, now);
+    return ask_raw(kv, request, n, KV_REPLY_MAX, (enum way)(next_id % WAYS), now);
 }
 
 static int put(struct kv *kv, const char *key, const char *value, unsigned ttl, uint32_t now)
@@ -279,7 +300,8 @@ static void bad_requests_are_answered_or_ignored(void **state)
     uint8_t p[3000] = {0};
 
     (void)state;
-#define STATUS(len) (kv_head_write(p, h), ask_raw(kv, p, len, KV_REPLY_MAX, false, 1).status)
+#define STATUS(len)                                                                                \
+    (kv_head_write(p, h), ask_raw(kv, p, len, KV_REPLY_MAX, (enum way)(len % WAYS), 1).status)
     h = get;
     assert_int_equal(STATUS(20), KV_NOT_FOUND);
     for (size_t n = 0; n < 16; n++)
@@ -339,12 +361,14 @@ static void a_reply_never_leaves_its_room(void **state)
         assert_int_equal(ask(kv, KV_SET, "user000000000001", 16, value, v, 0, 1).status, KV_OK);
         n = kv_request_build(request, KV_GET, 1, "user000000000001", 16, NULL, 0, 0);
         for (size_t room = 0; room < 600; room++) { /* the allocation's end is watched */
-            struct reply r = ask_raw(kv, request, n, room, false, 1);
+            struct reply r = ask_raw(kv, request, n, room, APART, 1);
 
             assert_int_equal(r.status, room < KV_HEAD + v ? -1 : KV_OK);
-            if (room >= n)
-                assert_int_equal(ask_raw(kv, request, n, room, true, 1).status,
-                                 room < KV_HEAD + v ? -1 : KV_OK);
+            for (enum way way = IN_PLACE; way < WAYS; way++) {
+                if (room >= (way == QUICK ? (size_t)KV_QUICK_ROOM : n))
+                    assert_int_equal(ask_raw(kv, request, n, room, way, 1).status,
+                                     room < KV_HEAD + v ? -1 : KV_OK);
+            }
         }
     }
     assert_true(kv_stats(kv)->unanswered > 0);

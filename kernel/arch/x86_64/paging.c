@@ -176,10 +176,13 @@ void paging_init(void)
     high_pd = phys_to_virt(pd);
     for (phys_t p = 0; p < image_end; p += HUGE_SIZE)
         high_pd[p >> HUGE_SHIFT] = p | (flags & ~PTE_NX) | PTE_HUGE;
-    for (unsigned i = 0; i < ENTRIES; i++)
-        direct_pd[i] = (phys_t)i << HUGE_SHIFT | flags | PTE_HUGE;
     high_pdpt = table_of(boot_pml4[ENTRIES - 1]);
     high_pdpt[ENTRIES - 2] = pd | PTE_P | PTE_W | PTE_A;
+    tlb_flush_all();
+    /* Until here that was the directory of the code that runs, too: only now may it lose
+     * execution. */
+    for (unsigned i = 0; i < ENTRIES; i++)
+        direct_pd[i] = (phys_t)i << HUGE_SHIFT | flags | PTE_HUGE;
     boot_pml4[0] = 0;
     tlb_flush_all();
     protect_image(KERNEL_BASE, true);

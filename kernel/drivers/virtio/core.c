@@ -64,28 +64,29 @@ struct virtq *virtio_queue(struct virtio_device *dev, unsigned index, unsigned m
     bool packed = virtio_has(dev, VIRTIO_F_RING_PACKED);
     unsigned size = index < VIRTIO_MAX_QUEUES ? dev->transport->queue_max(dev, index) : 0;
     struct virtq *vq;
-    struct virtq_slot *slots;
+    size_t slots;
     phys_t ring;
     unsigned order;
 
     if (!size)
         return NULL;
     size = power_of_two_below(MIN(MIN(size, max_size), VIRTQ_MAX_SIZE));
-    order = order_of(virtq_ring_bytes(size, packed));
+    slots = virtq_slots_at(size, packed);
+    order = order_of(slots + size * sizeof(struct virtq_slot));
     vq = kzalloc(sizeof(*vq));
-    slots = kmalloc(size * sizeof(*slots));
     ring = frame_alloc(order);
-    if (!vq || !slots || !ring)
+    if (!vq || !ring)
         goto no_memory;
     memset(phys_to_virt(ring), 0, PAGE_SIZE << order);
     virtq_init(vq, size, packed, virtio_has(dev, VIRTIO_RING_F_EVENT_IDX), phys_to_virt(ring),
-               slots);
+               (void *)((uint8_t *)phys_to_virt(ring) + slots));
     vq->dev = dev;
     vq->index = (uint16_t)index;
     vq->callback = callback;
     vq->arg = arg;
     vq->msix_vector = -1;
     dev->queues[index] = vq;
+    dev->nr_queues = MAX(dev->nr_queues, index + 1);
     if (dev->transport->queue_enable(
             dev, vq, ring, virt_to_phys(packed ? (void *)vq->driver_event : (void *)vq->avail),
             virt_to_phys(packed ? (void *)vq->device_event : (void *)vq->used)) == 0)
@@ -96,21 +97,25 @@ struct virtq *virtio_queue(struct virtio_device *dev, unsigned index, unsigned m
     vq->callback = NULL;
     (void)virtq_detach(vq);
     frame_put(ring);
-    kfree(slots);
     return NULL;
 
 no_memory:
     kprintf("%s: no memory for queue %u of %u\n", dev->name, index, size);
     if (ring)
         frame_put(ring);
-    kfree(slots);
     kfree(vq);
     return NULL;
 }
 
 void virtio_ready(struct virtio_device *dev)
 {
+    char line[1024]; /* every feature there is, by name */
+
     add_status(dev, VIRTIO_CONFIG_S_DRIVER_OK);
+    if (kinfo_wanted()) {
+        (void)virtio_describe(dev, line, sizeof(line));
+        kinfo("%s\n", line);
+    }
 }
 
 void virtio_reset(struct virtio_device *dev)
@@ -190,14 +195,13 @@ static void abandon(struct virtio_device *dev)
 {
     virtio_reset(dev);
     add_status(dev, VIRTIO_CONFIG_S_FAILED);
-    for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+    for (unsigned i = 0; i < dev->nr_queues; i++) {
         struct virtq *vq = dev->queues[i];
         if (!vq)
             continue;
         vq->callback = NULL;
         (void)virtq_detach(vq);
         frame_put(virt_to_phys(vq->ring_mem));
-        kfree(vq->slot);
         vq->slot = NULL;
         vq->ring_mem = NULL;
         dev->queues[i] = NULL;
@@ -213,8 +217,10 @@ void virtio_announce(struct virtio_device *dev)
     list_push_back(&virtio_devices, &dev->link);
     while (drv < __virtio_drivers_end && drv->id != dev->id)
         drv++;
-    if (drv == __virtio_drivers_end)
-        return; /* not ours to use; it is in reset state and stays there */
+    if (drv == __virtio_drivers_end) { /* it is in reset state and stays there */
+        kinfo("%s: no driver for type %u at %s\n", dev->name, dev->id, dev->where);
+        return;
+    }
     virtio_reset(dev);
     add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
     add_status(dev, VIRTIO_CONFIG_S_DRIVER);
@@ -232,7 +238,7 @@ void virtio_queue_interrupt(struct virtq *vq)
 
 void virtio_all_queues_interrupt(struct virtio_device *dev)
 {
-    for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+    for (unsigned i = 0; i < dev->nr_queues; i++) {
         struct virtq *vq = dev->queues[i];
         if (vq && vq->msix_vector < 0 && virtq_pending(vq))
             virtio_queue_interrupt(vq);

@@ -1,8 +1,8 @@
 /*
- * virtio-net (virtio 1.2 §5.1): one pair of queues, mergeable receive buffers, checksum and
- * segmentation offload both ways. Implements struct netdev (net/netdev.h) on virtqueues; called by
- * its user and, at a configuration change or an armed receive interrupt, by the transport. Calls
- * netbuf, the virtqueues and slab. Never sleeps.
+ * virtio-net (virtio 1.2 §5.1): mergeable receive buffers, checksum and segmentation offload both
+ * ways. What is here serves one pair of queues; net_multi.c has it serve several. Implements struct
+ * netdev (net/netdev.h) on virtqueues; called by its user and, at a configuration change or an
+ * armed receive interrupt, by the transport. Calls netbuf, the virtqueues and slab. Never sleeps.
  *
  * Receive: the ring holds single netbufs; the device writes struct virtio_net_hdr_v1 and the frame
  * into as many as it needs (VIRTIO_NET_F_MRG_RXBUF, §5.1.6.4). What it says is checked: a length
@@ -13,18 +13,17 @@
  * descriptor; packets without headroom use one of the ring's own headers. Completions are taken
  * when room is needed or the user asks; their interrupt stays off.
  */
-#include "drivers/virtio/virtio.h"
+#include "drivers/virtio/net.h"
 
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/slab.h"
 #include "lib/random.h"
-#include "net/netdev.h"
 
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
+#include <wherry/burst.h>
 
-#define RING_SIZE    256u
 #define RING_SMALL   64u /* receive buffers kept posted when memory is short */
 #define SMALL_MEMORY (32 * MiB)
 #define REFILL_BATCH 16u /* buffers put into the ring before the device is shown them */
@@ -33,64 +32,47 @@
 
 _Static_assert(HDR_LEN == NETDEV_HEADROOM, "the header fits the headroom exactly");
 
-struct virtio_net {
-    struct netdev dev;
-    struct virtio_device *vdev;
-    struct virtq *rx, *tx;
-    unsigned rx_posted, rx_target;
-    bool link;
-    bool merged; /* VIRTIO_NET_F_MRG_RXBUF; without it QEMU before 10 leaves num_buffers 0 */
-    struct virtio_net_hdr_v1 *spare; /* headers for packets without headroom, one a descriptor */
-    uint16_t spare_next;
-};
-
-static void rx_refill(struct virtio_net *n)
+void net_refill(struct virtio_net *n)
 {
-    unsigned posted = n->rx_posted;
-    while (posted < n->rx_target) {
+    unsigned posted = n->now.posted;
+    while (posted < n->now.target) {
         struct netbuf *b = netbuf_alloc();
         if (unlikely(b == NULL)) {
             n->dev.stats.rx_no_buffer++;
             break;
         }
-        if (unlikely(virtq_add_one(n->rx, virt_to_phys(b) + NETBUF_HEAD, NETBUF_ROOM, VIRTQ_WRITE,
-                                   b) != 0)) {
+        if (unlikely(virtq_add_one(n->now.rx, virt_to_phys(b) + NETBUF_HEAD, NETBUF_ROOM,
+                                   VIRTQ_WRITE, b) != 0)) {
             netbuf_free(b);
             break;
         }
         posted++;
     }
-    if (posted != n->rx_posted) {
-        n->rx_posted = posted;
-        virtq_kick(n->rx);
+    if (posted != n->now.posted) {
+        n->now.posted = posted;
+        virtq_kick(n->now.rx);
     }
-}
-
-/* virt_to_phys() of a netbuf or a part of it, which are never in the kernel's image. */
-static __always_inline phys_t block_phys(const void *p)
-{
-    return (uintptr_t)p - DIRECT_BASE;
 }
 
 /* The next buffer that was filled, *len bytes of it; another one takes its place in the ring. */
 static __always_inline struct netbuf *rx_take(struct virtio_net *n, uint32_t *len)
 {
     uint32_t id;
-    struct netbuf *b = virtq_peek(n->rx, &id, len), *next;
+    struct netbuf *b = virtq_peek(n->now.rx, &id, len), *next;
 
     if (b == NULL)
         return NULL;
     next = netbuf_alloc();
     if (likely(next != NULL)) {
-        if (likely(virtq_exchange(n->rx, id, virt_to_phys(next) + NETBUF_HEAD, NETBUF_ROOM,
+        if (likely(virtq_exchange(n->now.rx, id, virt_to_phys(next) + NETBUF_HEAD, NETBUF_ROOM,
                                   VIRTQ_WRITE, next) == 0))
             return b;
         netbuf_free(next);
     } else {
         n->dev.stats.rx_no_buffer++;
-        virtq_release(n->rx, id);
+        virtq_release(n->now.rx, id);
     }
-    n->rx_posted--;
+    n->now.posted--;
     return b;
 }
 
@@ -118,6 +100,37 @@ static bool rx_merge(struct virtio_net *n, struct netbuf *head, unsigned num)
     return true;
 }
 
+/* Makes a packet of b, into which the device wrote len bytes, and the buffers that follow it.
+ * False: it makes no sense, and is gone. */
+static __always_inline bool rx_packet(struct virtio_net *n, struct netbuf *b, uint32_t len)
+{
+    const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
+    unsigned num = n->merged ? h->num_buffers : 1;
+
+    if (unlikely(len < HDR_LEN + ETH_HLEN || num - 1 > 64)) {
+        n->dev.stats.rx_bad++;
+        netbuf_free(b);
+        return false;
+    }
+    len -= HDR_LEN;
+    b->data = NETBUF_HEAD + HDR_LEN;
+    b->len = (uint16_t)len;
+    b->total = len;
+    b->next = NULL;
+    b->nbufs = 1;
+    /* A checksum that is yet to be computed belongs to a packet of the host itself: it was never on
+     * a wire, and we need not compute it (§5.1.6.4.2). */
+    b->flags =
+        h->flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_NEEDS_CSUM) ? NETBUF_CSUM_OK : 0;
+    if (num > 1 && !rx_merge(n, b, num)) {
+        n->dev.stats.rx_bad++;
+        return false;
+    }
+    n->dev.stats.rx_packets++;
+    n->dev.stats.rx_bytes += b->total;
+    return true;
+}
+
 static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **packets,
                              unsigned max)
 {
@@ -128,48 +141,31 @@ static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **p
         struct netbuf *b = rx_take(n, &len);
         if (b == NULL)
             break;
-        const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
-        unsigned num = n->merged ? h->num_buffers : 1;
-        if (unlikely(len < HDR_LEN + ETH_HLEN || num - 1 > 64)) {
-            d->stats.rx_bad++;
-            netbuf_free(b);
-            continue;
-        }
-        len -= HDR_LEN;
-        b->data = NETBUF_HEAD + HDR_LEN;
-        b->len = (uint16_t)len;
-        b->total = len;
-        b->next = NULL;
-        b->nbufs = 1;
-        /* A checksum that is yet to be computed belongs to a packet of the host itself: it was
-         * never on a wire, and we need not compute it (§5.1.6.4.2). */
-        b->flags = h->flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_NEEDS_CSUM)
-                       ? NETBUF_CSUM_OK
-                       : 0;
-        if (num > 1 && !rx_merge(n, b, num)) {
-            d->stats.rx_bad++;
-            continue;
-        }
-        d->stats.rx_packets++;
-        d->stats.rx_bytes += b->total;
-        packets[got++] = b;
+        if (rx_packet(n, b, len))
+            packets[got++] = b;
     }
-    if (unlikely(n->rx_posted < n->rx_target))
-        rx_refill(n);
-    else if (virtq_unkicked(n->rx) >= REFILL_BATCH)
-        virtq_kick(n->rx);
+    if (unlikely(n->now.posted < n->now.target))
+        net_refill(n);
+    else if (virtq_unkicked(n->now.rx) >= REFILL_BATCH)
+        virtq_kick(n->now.rx);
     return got;
 }
 
-/* Cookies of raw frames: the block, and this bit. */
-#define RAW 1ul
+/* Cookies are raw frames' blocks, or the user's with this bit. */
+#define USERS 1ul
+_Static_assert(WHERRY_RUN_FOREIGN == USERS, "");
+
+static __always_inline void *users(void *cookie)
+{
+    return (char *)cookie + USERS;
+}
 
 static __always_inline void tx_done(struct virtio_net *n, void *cookie)
 {
-    if ((uintptr_t)cookie & RAW)
-        netbuf_free((struct netbuf *)((uintptr_t)cookie - RAW));
+    if ((uintptr_t)cookie & USERS)
+        n->dev.tx_done(&n->dev, (char *)cookie - USERS);
     else
-        n->dev.tx_done(&n->dev, cookie);
+        netbuf_free(cookie);
 }
 
 static void net_tx_reclaim(struct netdev *d, unsigned queue)
@@ -177,7 +173,7 @@ static void net_tx_reclaim(struct netdev *d, unsigned queue)
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
     uint32_t len;
     void *cookie;
-    while ((cookie = virtq_pop(n->tx, &len)) != NULL)
+    while ((cookie = virtq_pop(n->now.tx, &len)) != NULL)
         tx_done(n, cookie);
 }
 
@@ -199,20 +195,21 @@ static __always_inline int tx_one(struct virtio_net *n, const void *frame, uint3
         first |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
     __builtin_memcpy(h, &first, sizeof(first));
     __builtin_memcpy(h + 8, &csum_off, sizeof(csum_off));
-    /* Mostly an earlier packet has gone out, and its descriptor serves. */
-    done = virtq_peek(n->tx, &id, &ignored);
-    if (done != NULL) {
-        r = virtq_exchange(n->tx, id, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, cookie);
+    /* Once all descriptors have served, mostly an earlier packet has gone out, and its serves
+     * again. */
+    if (likely(n->now.tx->nfree == 0) && (done = virtq_peek(n->now.tx, &id, &ignored)) != NULL) {
+        r = virtq_exchange(n->now.tx, id, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ,
+                           cookie);
         tx_done(n, done);
         return r;
     }
-    return virtq_add_one(n->tx, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, cookie);
+    return virtq_add_one(n->now.tx, virt_to_phys(h), (uint32_t)HDR_LEN + len, VIRTQ_READ, cookie);
 }
 
 static __always_inline int net_tx_simple(struct virtio_net *n, const struct netdev_tx *t)
 {
     uint32_t len = t->frags->len;
-    int r = tx_one(n, t->frags->data, len, t->csum_start, t->csum_off, t->cookie);
+    int r = tx_one(n, t->frags->data, len, t->csum_start, t->csum_off, users(t->cookie));
 
     if (likely(r == 0)) {
         n->dev.stats.tx_packets++;
@@ -234,9 +231,9 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         return net_tx_simple(n, t);
     if (unlikely(t->nfrags > NETDEV_MAX_FRAGS))
         return -EINVAL;
-    if (virtq_nfree(n->tx) < RECLAIM_LOW)
+    if (virtq_nfree(n->now.tx) < RECLAIM_LOW)
         net_tx_reclaim(d, queue);
-    if (unlikely(virtq_nfree(n->tx) < t->nfrags + 1)) {
+    if (unlikely(virtq_nfree(n->now.tx) < t->nfrags + 1)) {
         d->stats.tx_full++;
         return -ENOSPC;
     }
@@ -246,7 +243,7 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         seg[0] = (struct virtq_seg){virt_to_phys(h), (uint32_t)HDR_LEN + f->len, VIRTQ_READ};
     } else {
         /* As many as descriptors: the one of a packet in flight is not come by again. */
-        h = &n->spare[n->spare_next++ & (RING_SIZE - 1)];
+        h = &n->now.spare[n->now.spare_next++ & (NET_RING - 1)];
         seg[nseg++] = (struct virtq_seg){virt_to_phys(h), HDR_LEN, VIRTQ_READ};
         seg[nseg] = (struct virtq_seg){virt_to_phys(f->data), f->len, VIRTQ_READ};
     }
@@ -266,7 +263,7 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
     h->csum_start = t->csum_start;
     h->csum_offset = t->csum_off;
     h->num_buffers = 0;
-    int r = virtq_add(n->tx, seg, nseg, t->cookie);
+    int r = virtq_add(n->now.tx, seg, nseg, users(t->cookie));
     if (likely(r == 0)) {
         d->stats.tx_packets++;
         d->stats.tx_bytes += bytes;
@@ -280,157 +277,179 @@ static __always_inline void put_raw(struct wherry_packet *p, struct netbuf *b, u
 {
     const struct virtio_net_hdr_v1 *h = (const void *)((uint8_t *)b + NETBUF_HEAD);
 
-    p->data = (uint8_t *)(h + 1);
-    p->len = (uint16_t)(len - HDR_LEN);
-    p->flags = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM   ? WHERRY_RX_CSUM_OK | WHERRY_RX_PARTIAL
-               : h->flags & VIRTIO_NET_HDR_F_DATA_VALID ? WHERRY_RX_CSUM_OK
-                                                        : 0;
+    *p = (struct wherry_packet){.data = (uint8_t *)(h + 1),
+                                .len = (uint16_t)(len - HDR_LEN),
+                                .flags = h->flags & (WHERRY_CSUM_TODO | WHERRY_CSUM_OK),
+                                .csum_start = h->csum_start,
+                                .csum_off = h->csum_offset};
 }
 
-/* What is usual: frames in one block each, and blocks at hand to take their places. */
-static __always_inline unsigned rx_raw_burst(struct virtio_net *n, struct wherry_packet *p,
-                                             unsigned max)
-{
-    struct virtq_burst q;
-    unsigned got = 0, spare = netbuf_cache.n;
-
-    virtq_burst_begin(&q, n->rx, MIN(max, spare));
-    while (virtq_burst_next(&q)) {
-        struct netbuf *b = q.cookie, *next = netbuf_cache.block[spare - 1];
-
-        if (unlikely(
-                q.len < HDR_LEN + ETH_HLEN ||
-                (n->merged &&
-                 ((struct virtio_net_hdr_v1 *)((uint8_t *)b + NETBUF_HEAD))->num_buffers != 1)))
-            break;
-        spare--;
-        virtq_burst_exchange(&q, block_phys(next) + NETBUF_HEAD, NETBUF_ROOM, VIRTQ_WRITE, true,
-                             next);
-        put_raw(&p[got++], b, q.len);
-    }
-    virtq_burst_end(&q);
-    netbuf_cache.n = spare;
-    netbuf_stats.in_use += got;
-    return got;
-}
-
-/* One of any kind: a frame in several blocks, or of no length, is dropped. False: there is none. */
-static __attribute__((noinline)) bool rx_raw_one(struct virtio_net *n, struct wherry_packet *p,
-                                                 bool *good)
+/* One of any kind. A frame in several blocks, which the host has merged, is the stack's if there is
+ * one; that, or one of no length, is not good. False: there is none. */
+static bool rx_raw_one(struct virtio_net *n, struct wherry_packet *p, bool *good)
 {
     const struct virtio_net_hdr_v1 *h;
     struct netbuf *b;
-    unsigned num;
     uint32_t len;
 
     b = rx_take(n, &len);
     if (b == NULL)
         return false;
     h = (const void *)((uint8_t *)b + NETBUF_HEAD);
-    num = n->merged ? h->num_buffers : 1;
-    *good = len >= HDR_LEN + ETH_HLEN && num == 1;
-    if (*good) {
+    *good = len >= HDR_LEN + ETH_HLEN && (!n->merged || h->num_buffers == 1);
+    if (likely(*good)) {
         put_raw(p, b, len);
-        return true;
+    } else if (rx_packet(n, b, len)) {
+        if (n->dev.input != NULL) {
+            n->dev.input(&n->dev, b);
+        } else {
+            n->dev.stats.rx_bad++;
+            netbuf_free_packet(b);
+        }
     }
-    n->dev.stats.rx_bad++;
-    b->total = len;
-    b->next = NULL;
-    if (num - 2 > 62 || rx_merge(n, b, num))
-        netbuf_free_packet(b);
     return true;
+}
+
+static __always_inline void rx_show(struct virtio_net *n)
+{
+    if (unlikely(n->now.posted < n->now.target))
+        net_refill(n);
+    else if (virtq_unkicked(n->now.rx) >= REFILL_BATCH)
+        virtq_kick(n->now.rx);
 }
 
 static unsigned net_rx_raw(struct netdev *d, struct wherry_packet *p, unsigned max)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    unsigned got = rx_raw_burst(n, p, max);
-    uint64_t bytes = 0;
+    unsigned got = 0;
     bool good;
 
-    while (unlikely(got < max && virtq_pending(n->rx)) && rx_raw_one(n, &p[got], &good))
-        got += good;
-    for (unsigned i = 0; i < got; i++)
-        bytes += p[i].len;
-    d->stats.rx_packets += got;
-    d->stats.rx_bytes += bytes;
-    if (unlikely(n->rx_posted < n->rx_target))
-        rx_refill(n);
-    else if (virtq_unkicked(n->rx) >= REFILL_BATCH)
-        virtq_kick(n->rx);
-    return got;
-}
-
-static __always_inline uint8_t *put_header(const struct wherry_packet *p)
-{
-    uint8_t *h = p->data - HDR_LEN;
-    bool csum = p->flags & WHERRY_TX_CSUM;
-    uint64_t first = csum ? (uint64_t)p->csum_start << 48 | VIRTIO_NET_HDR_F_NEEDS_CSUM : 0;
-    uint32_t last = csum ? p->csum_off : 0;
-
-    __builtin_memcpy(h, &first, sizeof(first));
-    __builtin_memcpy(h + 8, &last, sizeof(last));
-    return h;
-}
-
-static __always_inline void *raw_cookie(const struct wherry_packet *p)
-{
-    return (void *)(ALIGN_DOWN((uintptr_t)p->data, (uintptr_t)NETBUF_SIZE) | RAW);
-}
-
-/* As many as earlier packets have gone out: theirs are the descriptors. */
-static __always_inline unsigned tx_raw_burst(struct virtio_net *v, const struct wherry_packet *p,
-                                             unsigned n)
-{
-    struct virtq_burst q;
-    unsigned i = 0;
-
-    virtq_burst_begin(&q, v->tx, n);
-    for (; virtq_burst_next(&q); i++) {
-        void *done = q.cookie;
-
-        virtq_burst_exchange(&q, block_phys(put_header(&p[i])), (uint32_t)HDR_LEN + p[i].len,
-                             VIRTQ_READ, false, raw_cookie(&p[i]));
-        tx_done(v, done);
+    while (got < max && rx_raw_one(n, &p[got], &good)) {
+        if (!good)
+            continue;
+        d->stats.rx_bytes += p[got++].len;
+        d->stats.rx_packets++;
     }
-    virtq_burst_end(&q);
-    return i;
+    rx_show(n);
+    return got;
 }
 
 static unsigned net_tx_raw(struct netdev *d, const struct wherry_packet *p, unsigned n)
 {
     struct virtio_net *v = container_of(d, struct virtio_net, dev);
-    unsigned i = tx_raw_burst(v, p, n);
-    uint64_t bytes = 0;
+    unsigned i;
 
-    for (; i < n; i++) {
-        bool csum = p[i].flags & WHERRY_TX_CSUM;
+    for (i = 0; i < n; i++) {
+        bool csum = p[i].flags & WHERRY_CSUM_TODO;
+        void *block = (void *)ALIGN_DOWN((uintptr_t)p[i].data, (uintptr_t)NETBUF_SIZE);
 
         if (unlikely(tx_one(v, p[i].data, p[i].len, csum ? p[i].csum_start : 0,
-                            csum ? p[i].csum_off : 0, raw_cookie(&p[i])) != 0)) {
+                            csum ? p[i].csum_off : 0, block) != 0)) {
             d->stats.tx_full++;
             break;
         }
+        d->stats.tx_bytes += p[i].len;
     }
-    for (unsigned k = 0; k < i; k++)
-        bytes += p[k].len;
     d->stats.tx_packets += i;
-    d->stats.tx_bytes += bytes;
     return i;
+}
+
+/* ---- Runs of them: the rings as <wherry/burst.h> works on them ---- */
+
+_Static_assert(offsetof(struct virtq_slot, cookie) == 0 && sizeof(struct virtq_slot) == 16 &&
+                   sizeof(struct vring_desc) == 16 && offsetof(struct vring_desc, addr) == 0 &&
+                   offsetof(struct vring_desc, len) == 8 && NET_RING == WHERRY_RING_SIZE,
+               "two words a place, the first the block and its address");
+_Static_assert(WHERRY_RUN_HEADER == HDR_LEN && WHERRY_BUF_START == NETBUF_HEAD + HDR_LEN &&
+                   WHERRY_BUF_SIZE == NETBUF_SIZE && VIRTQ_READ == 0 &&
+                   (int)WHERRY_CSUM_TODO == VIRTIO_NET_HDR_F_NEEDS_CSUM &&
+                   (int)WHERRY_CSUM_OK == VIRTIO_NET_HDR_F_DATA_VALID,
+               "what is in front of a frame");
+
+bool net_ring_known(const struct virtq *q)
+{
+    const uint8_t *ring = (const uint8_t *)q->desc;
+
+    return !q->packed && q->size == WHERRY_RING_SIZE &&
+           (const uint8_t *)q->used->ring == ring + WHERRY_RING_USED &&
+           (const uint8_t *)q->slot == ring + WHERRY_RING_SLOT;
+}
+
+static __always_inline void run_init(struct wherry_run *r, struct virtq *q, unsigned n)
+{
+    r->ring = (uint8_t *)q->desc;
+    r->first = r->pos;
+    r->end = r->pos + n;
+    r->blocks = r->done = r->dropped = 0;
+    r->bytes = 0;
+}
+
+static void net_rx_run(struct netdev *d, struct wherry_run *r, unsigned max)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned got = virtq_run_begin(n->now.rx, max, &r->pos);
+
+    if (unlikely(got > netbuf_cache.n))
+        got = netbuf_cache.n;
+    run_init(r, n->now.rx, got);
+    r->spare = (uint64_t *)(void *)(netbuf_cache.block + netbuf_cache.n - got);
+    r->phys = NETBUF_HEAD - DIRECT_BASE;
+}
+
+static void net_rx_ran(struct netdev *d, const struct wherry_run *r)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned left = r->end - r->first - r->blocks;
+
+    virtq_run_end(n->now.rx, r->pos - r->first);
+    if (unlikely(left > 0 && r->blocks > 0))
+        memmove(r->spare, r->spare + r->blocks, left * sizeof(*r->spare));
+    netbuf_cache.n -= r->blocks;
+    netbuf_stats.in_use += r->blocks;
+    d->stats.rx_packets += r->pos - r->first;
+    d->stats.rx_bytes += r->bytes;
+    rx_show(n);
+}
+
+static void net_tx_run(struct netdev *d, struct wherry_run *r, unsigned max)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned room = NETBUF_CACHE - netbuf_cache.n;
+
+    run_init(r, n->now.tx, virtq_run_begin(n->now.tx, MIN(max, room), &r->pos));
+    r->spare = (uint64_t *)(void *)(netbuf_cache.block + netbuf_cache.n);
+    r->phys = -(DIRECT_BASE + HDR_LEN);
+}
+
+static void net_tx_ran(struct netdev *d, const struct wherry_run *r)
+{
+    struct virtio_net *n = container_of(d, struct virtio_net, dev);
+    unsigned sent = r->pos - r->first;
+
+    virtq_run_end(n->now.tx, sent);
+    netbuf_cache.n += r->blocks;
+    netbuf_stats.in_use -= r->blocks;
+    d->stats.tx_packets += sent;
+    d->stats.tx_bytes += r->bytes;
 }
 
 static void net_kick(struct netdev *d, unsigned queue)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    virtq_kick(n->tx);
+    virtq_kick(n->now.tx);
 }
 
 static bool net_arm(struct netdev *d, unsigned queue)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    if (n->rx_posted < n->rx_target / 2)
-        rx_refill(n);
-    return virtq_enable_irq(n->rx);
+    if (n->now.posted < n->now.target / 2)
+        net_refill(n);
+    return virtq_enable_irq(n->now.rx);
+}
+
+static bool net_rx_idle(struct netdev *d)
+{
+    return !virtq_pending(container_of(d, struct virtio_net, dev)->now.rx);
 }
 
 static bool net_link_up(struct netdev *d)
@@ -438,7 +457,7 @@ static bool net_link_up(struct netdev *d)
     return container_of(d, struct virtio_net, dev)->link;
 }
 
-static const struct netdev_ops net_ops = {
+const struct netdev_ops net_ops = {
     .rx_burst = net_rx_burst,
     .tx = net_tx,
     .kick = net_kick,
@@ -447,6 +466,13 @@ static const struct netdev_ops net_ops = {
     .link_up = net_link_up,
     .rx_raw = net_rx_raw,
     .tx_raw = net_tx_raw,
+    .rx_run = net_rx_run,
+    .rx_ran = net_rx_ran,
+    .tx_run = net_tx_run,
+    .tx_ran = net_tx_ran,
+    .rx_idle = net_rx_idle,
+    .use_queues = net_use_queues,
+    .queue_stats = net_queue_stats,
 };
 
 static void rx_interrupt(struct virtq *vq)
@@ -519,6 +545,9 @@ static int net_probe(struct virtio_device *vdev)
         wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6));
     if (!(vdev->offered & VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM)))
         wanted &= ~(VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6));
+    bool small = frame_stats().total * PAGE_SIZE <= SMALL_MEMORY;
+    if (!small)
+        wanted |= net_multi_features(vdev);
     int r = virtio_negotiate(vdev, wanted);
     if (r < 0)
         return r;
@@ -529,34 +558,36 @@ static int net_probe(struct virtio_device *vdev)
     n->vdev = vdev;
     n->merged = virtio_has(vdev, VIRTIO_NET_F_MRG_RXBUF);
     n->dev.ops = &net_ops;
-    n->dev.queues = 1;
+    n->dev.queues = n->dev.queues_max = 1;
     vdev->priv = n;
     read_config(n);
     /* Without merged buffers a frame must fit one (§5.1.6.3.1). */
     if (!virtio_has(vdev, VIRTIO_NET_F_MRG_RXBUF) && n->dev.mtu + ETH_HLEN + HDR_LEN > NETBUF_ROOM)
         n->dev.mtu = NETBUF_ROOM - ETH_HLEN - HDR_LEN;
 
-    n->rx = virtio_queue(vdev, 0, RING_SIZE, rx_interrupt, n);
-    n->tx = virtio_queue(vdev, 1, RING_SIZE, NULL, n);
-    n->spare = kzalloc(RING_SIZE * sizeof(*n->spare));
-    if (n->rx == NULL || n->tx == NULL || n->spare == NULL) {
+    n->now.rx = virtio_queue(vdev, 0, NET_RING, rx_interrupt, n);
+    n->now.tx = virtio_queue(vdev, 1, NET_RING, NULL, n);
+    n->now.spare = kzalloc(NET_RING * sizeof(*n->now.spare));
+    if (n->now.rx == NULL || n->now.tx == NULL || n->now.spare == NULL) {
         kprintf("virtio-net %s: no memory or no queues\n", vdev->where);
-        kfree(n->spare);
+        kfree(n->now.spare);
         kfree(n);
         return -ENOMEM;
     }
-    if (!n->rx->packed) {
-        n->dev.rx_produced = &n->rx->used->idx;
-        n->dev.rx_consumed = &n->rx->last_used;
+    /* A frame in several blocks is told by what is in its first only. */
+    n->dev.runs = !n->merged && net_ring_known(n->now.rx) && net_ring_known(n->now.tx);
+    if (!n->now.rx->packed) {
+        n->dev.rx_produced = &n->now.rx->used->idx;
+        n->dev.rx_consumed = &n->now.rx->last_used;
     }
     netbuf_init();
-    n->rx_target = frame_stats().total * PAGE_SIZE <= SMALL_MEMORY ? RING_SMALL : RING_SIZE;
-    if (n->rx_target > n->rx->size)
-        n->rx_target = n->rx->size;
+    n->now.target = MIN(small ? RING_SMALL : NET_RING, (unsigned)n->now.rx->size);
+    net_multi_setup(n, rx_interrupt);
     vdev->config_changed = config_changed;
     virtio_ready(vdev);
-    rx_refill(n);
+    net_refill(n);
     netdev_register(&n->dev);
+    net_multi_start(n);
     return 0;
 }
 VIRTIO_DRIVER(VIRTIO_ID_NET, net_probe);

@@ -29,7 +29,8 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 
-#define VIRTIO_MAX_QUEUES 16
+/* A network card's eight pairs and its control queue, which stands behind all of them. */
+#define VIRTIO_MAX_QUEUES 17
 
 #define VIRTIO_BIT(f) (1ull << (f))
 
@@ -44,6 +45,7 @@ struct virtio_device {
     uint64_t offered;                        /* feature bits of the device */
     uint64_t features;                       /* negotiated; valid after virtio_negotiate() */
     struct virtq *queues[VIRTIO_MAX_QUEUES]; /* by index; NULL if not set up */
+    unsigned nr_queues;                      /* the highest index that was, and one */
     /* Set by the driver if it cares; from the interrupt. */
     void (*config_changed)(struct virtio_device *dev);
     void *priv; /* the driver's */
@@ -116,6 +118,13 @@ static inline uint64_t virtio_config_u64(struct virtio_device *dev, unsigned off
     virtio_config_read(dev, off, &v, sizeof(v));
     return v;
 }
+
+/*
+ * What was negotiated, as a line of text: kind, place, rings (index:size), how the device is told
+ * of work, features in use and those offered that are not. The length that it all has; to holds
+ * what fits, terminated. Pure.
+ */
+size_t virtio_describe(const struct virtio_device *dev, char *to, size_t size);
 
 /* Every device found, for statistics and /sys. */
 extern struct list virtio_devices;

@@ -42,6 +42,8 @@ void virtq_init(struct virtq *vq, unsigned size, bool packed, bool event_idx, vo
     vq->slot = slots;
     vq->ring_mem = ring;
     vq->free_head = 0;
+    vq->free_tail = size - 1;
+    vq->disorder = 0;
     vq->avail_idx = vq->published = vq->last_used = 0;
     for (unsigned i = 0; i < size; i++)
         slots[i] = (struct virtq_slot){.next = (uint16_t)(i + 1 < size ? i + 1 : 0)};
@@ -111,7 +113,7 @@ void *virtq_pop_slow(struct virtq *vq, uint32_t *len)
  */
 void *virtq_pop_bad(struct virtq *vq, uint32_t id, uint32_t *len)
 {
-    struct virtq_slot *s, *tail;
+    struct virtq_slot *s;
 
     if (id >= vq->size || !vq->slot[id].limit) {
         vq->stats.bad++;
@@ -119,14 +121,11 @@ void *virtq_pop_bad(struct virtq *vq, uint32_t id, uint32_t *len)
         return NULL;
     }
     s = &vq->slot[id];
-    tail = s->ndesc == 1 ? s : &vq->slot[vq->slot[s->next].ndesc];
     vq->stats.bad_len++;
     *len = s->limit - 1;
     s->limit = 0;
-    vq->nfree += s->ndesc;
     vq->last_used++;
-    tail->next = (uint16_t)vq->free_head;
-    vq->free_head = id;
+    virtq_put_free(vq, id, s->ndesc == 1 ? id : vq->slot[s->next].ndesc, s->ndesc);
     return s->cookie;
 }
 

@@ -18,8 +18,8 @@
  * counted (stats.bad_len) and cut down to it.
  *
  * Invariants (split ring):
- *   - slot[].next links the free descriptors from free_head, nfree of them, and the members of
- *     each chain in flight; no descriptor is on both.
+ *   - slot[].next links the free descriptors from free_head to free_tail, nfree of them, and the
+ * members of each chain in flight; no descriptor is on both.
  *   - slot[h].limit != 0 exactly if a chain in flight starts at h.
  *   - avail->ring[] holds entries up to avail_idx; the device knows those before published.
  *
@@ -75,6 +75,8 @@ struct virtq {
     uint32_t mask;      /* size - 1, split ring only */
     uint32_t nfree;     /* descriptors free; 0 for packed and broken queues */
     uint32_t free_head; /* first of them (packed: first free buffer id) */
+    uint32_t free_tail; /* the last; free ones are used again in the order in which they came */
+    uint32_t disorder;  /* 0: each entry of the available ring names the descriptor at its place */
     /* Free-running; the rings' own indices are their low 16 bits. */
     uint32_t avail_idx;    /* where the next chain goes */
     uint32_t published;    /* avail_idx that the device knows */
@@ -109,6 +111,11 @@ struct virtq {
 
 /* Bytes of ring memory (physically contiguous, zeroed, 16-byte aligned) for a queue of size. */
 size_t virtq_ring_bytes(unsigned size, bool packed);
+/* Where the slots have their place if they lie behind the ring. */
+static inline size_t virtq_slots_at(unsigned size, bool packed)
+{
+    return ALIGN_UP(virtq_ring_bytes(size, packed), sizeof(struct virtq_slot));
+}
 /*
  * Makes an empty queue in ring (virtq_ring_bytes) and slots (size of them). size: 1..32768, for
  * split a power of two. Interrupts are disabled. notify.. and the transport's fields are left
@@ -180,8 +187,9 @@ static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *s
     s->ndesc = (uint16_t)n;
     if (n > 1)
         slots[s->next].ndesc = (uint16_t)last;
-    uint32_t at = vq->avail_idx;
-    vq->avail->ring[at & vq->mask] = (uint16_t)head;
+    uint32_t at = vq->avail_idx, place = at & vq->mask;
+    vq->disorder |= head ^ place;
+    vq->avail->ring[place] = (uint16_t)head;
     vq->avail_idx = at + 1;
     return 0;
 }
@@ -254,21 +262,29 @@ static __always_inline void *virtq_peek(struct virtq *vq, uint32_t *id, uint32_t
     return vq->slot[(uint32_t)e].cookie;
 }
 
+/* A chain of n descriptors, linked by slot[].next, becomes the end of the free list. */
+static __always_inline void virtq_put_free(struct virtq *vq, uint32_t head, uint32_t tail,
+                                           unsigned n)
+{
+    if (vq->nfree == 0)
+        vq->free_head = head;
+    else
+        vq->slot[vq->free_tail].next = (uint16_t)head;
+    vq->free_tail = tail;
+    vq->nfree += n;
+}
+
 /* The descriptors of the buffer that virtq_peek() found are free again. */
 static __always_inline void virtq_release(struct virtq *vq, uint32_t id)
 {
-    struct virtq_slot *s, *tail;
+    struct virtq_slot *s;
 
     if (unlikely(id == VIRTQ_TAKEN))
         return;
-    s = tail = &vq->slot[id];
-    if (s->ndesc != 1)
-        tail = &vq->slot[vq->slot[s->next].ndesc];
+    s = &vq->slot[id];
     vq->last_used++;
-    vq->nfree += s->ndesc;
     s->limit = 0;
-    tail->next = (uint16_t)vq->free_head;
-    vq->free_head = id;
+    virtq_put_free(vq, id, s->ndesc == 1 ? id : vq->slot[s->next].ndesc, s->ndesc);
 }
 
 /* virtq_release() and virtq_add_one() in one: the descriptor goes on with another buffer. Never
@@ -290,6 +306,7 @@ static __always_inline int virtq_exchange(struct virtq *vq, uint32_t id, phys_t 
     s->cookie = cookie;
     s->limit = flags & VIRTQ_WRITE ? 1 + len : 1;
     at = vq->avail_idx;
+    vq->disorder |= id ^ (at & vq->mask);
     vq->avail->ring[at & vq->mask] = (uint16_t)id;
     vq->avail_idx = at + 1;
     vq->last_used++;
@@ -297,79 +314,30 @@ static __always_inline int virtq_exchange(struct virtq *vq, uint32_t id, phys_t 
 }
 
 /*
- * virtq_peek() and virtq_exchange() for a burst, with the queue's state in registers:
+ * Runs: while a ring is full of single buffers, which come back in the order in which they went
+ * out, buffer i has descriptor i and its completion stands at place i; handing on a descriptor with
+ * another buffer in it changes the descriptor's address and the cookie, and nothing else.
  *
- *     virtq_burst_begin(&b, vq, max);
- *     while (virtq_burst_next(&b))
- *         ... b.cookie has b.len bytes; virtq_burst_exchange(&b, ...) ...
- *     virtq_burst_end(&b);
- *
- * Ends where max are done, nothing has come, or something is not as usual (a chain, a lie, a packed
- * ring): virtq_peek() goes on there. Nothing else may touch the queue meanwhile.
+ * Places from *pos on whose completions have come, up to max and to the end of the ring; 0 if it is
+ * not so. The caller checks that each completion names its place, stops at the first that does not,
+ * and tells virtq_run_end() how many he has handed on.
  */
-struct virtq_burst {
-    struct virtq *vq;
-    struct vring_desc *desc;
-    struct vring_avail *avail;
-    const struct vring_used *used;
-    struct virtq_slot *slot;
-    uint32_t mask, at, to, avail_idx, id, len;
-    void *cookie;
-};
-
-static __always_inline void virtq_burst_begin(struct virtq_burst *b, struct virtq *vq, unsigned max)
+static __always_inline unsigned virtq_run_begin(struct virtq *vq, unsigned max, uint32_t *pos)
 {
-    uint32_t ready;
+    uint32_t ready = (uint16_t)(READ_ONCE(vq->used->idx) - (uint16_t)vq->last_used);
 
-    b->vq = vq;
-    b->desc = vq->desc;
-    b->avail = vq->avail;
-    b->used = vq->used;
-    b->slot = vq->slot;
-    b->mask = vq->mask;
-    b->at = vq->last_used;
-    b->avail_idx = vq->avail_idx;
-    ready = (uint16_t)(READ_ONCE(vq->used->idx) - (uint16_t)vq->last_used);
-    b->to = b->at + (unlikely(ready > vq->size) ? 0 : MIN(ready, max));
+    *pos = vq->last_used & vq->mask;
+    if (ready == 0 || unlikely(vq->disorder != 0 || vq->avail_idx - vq->last_used != vq->size ||
+                               ready > vq->size))
+        return 0;
     dma_rmb(); /* the index before the entries */
+    return MIN(MIN(ready, max), vq->size - *pos);
 }
 
-static __always_inline bool virtq_burst_next(struct virtq_burst *b)
+static __always_inline void virtq_run_end(struct virtq *vq, unsigned n)
 {
-    uint64_t e;
-
-    if (b->at == b->to)
-        return false;
-    __builtin_memcpy(&e, &b->used->ring[b->at & b->mask], sizeof(e));
-    barrier(); /* what was read is what is checked and used */
-    b->id = (uint32_t)e;
-    b->len = (uint32_t)(e >> 32);
-    if (unlikely(b->id > b->mask || b->len >= b->slot[b->id].limit || b->slot[b->id].ndesc != 1))
-        return false;
-    b->cookie = b->slot[b->id].cookie;
-    return true;
-}
-
-/* As virtq_exchange(). same: the length and direction are those of the buffer before. */
-static __always_inline void virtq_burst_exchange(struct virtq_burst *b, phys_t addr, uint32_t len,
-                                                 unsigned flags, bool same, void *cookie)
-{
-    b->desc[b->id].addr = addr;
-    b->slot[b->id].cookie = cookie;
-    if (!same) {
-        uint64_t rest = len | (uint64_t)flags << 32;
-
-        __builtin_memcpy(&b->desc[b->id].len, &rest, sizeof(rest));
-        b->slot[b->id].limit = flags & VIRTQ_WRITE ? 1 + len : 1;
-    }
-    b->avail->ring[b->avail_idx++ & b->mask] = (uint16_t)b->id;
-    b->at++;
-}
-
-static __always_inline void virtq_burst_end(const struct virtq_burst *b)
-{
-    b->vq->last_used = b->at;
-    b->vq->avail_idx = b->avail_idx;
+    vq->last_used += n;
+    vq->avail_idx += n;
 }
 
 /* The cookie of the next buffer the device has finished, and in *len the bytes it wrote; NULL if
