@@ -9,6 +9,9 @@
  *     n = wherry_netq_rx_each(&q, p, 32, look, &state);
  *     wherry_netq_tx_each(&q, p, n, answer, &state);
  *
+ * What is called so must not use wherry_netq_alloc(), _free() or _tx(): the loop has its hands in
+ * the pool and the rings.
+ *
  * They do the same as wherry_netq_rx() and wherry_netq_tx() (netdev.h), which are made of them.
  * What is here are the usual cases: a split virtqueue (virtio 1.2 §2.7) that is full, whose buffers
  * come back in order (kernel/drivers/virtio/virtq.h has the conditions), and frames that are what

@@ -29,24 +29,20 @@ void netbuf_spill(struct netbuf *b)
     spilled = b;
 }
 
-static bool refill_from_list(void)
+static void refill_from_list(void)
 {
     while (spilled != NULL && netbuf_cache.n < NETBUF_CACHE / 2) {
         netbuf_cache.block[netbuf_cache.n++] = spilled;
         spilled = spilled->next;
     }
-    return netbuf_cache.n > 0;
 }
 
-/* Puts blocks into the empty cache. False: there is no memory, or they are as many as they may be.
- */
-bool netbuf_refill(void)
+/* Makes some more. False: there is no memory, or they are as many as they may be. */
+static bool grow(void)
 {
     phys_t p = 0;
     unsigned order = CHUNK_ORDER;
 
-    if (refill_from_list())
-        return true;
     if (netbuf_stats.blocks < netbuf_limit) {
         while ((p = frame_alloc(order)) == 0 && order > 0)
             order--;
@@ -63,4 +59,19 @@ bool netbuf_refill(void)
         netbuf_stats.blocks++;
     }
     return true;
+}
+
+/* Puts blocks into the empty cache. False: there are none. */
+bool netbuf_refill(void)
+{
+    refill_from_list();
+    return netbuf_cache.n > 0 || grow();
+}
+
+void netbuf_stock(unsigned n)
+{
+    assert(n <= NETBUF_CACHE / 2);
+    refill_from_list();
+    while (netbuf_cache.n < n && grow())
+        ;
 }

@@ -58,6 +58,8 @@ extern struct netbuf_cache netbuf_cache;
 /* Sets the limit; once, before the first allocation. */
 void netbuf_init(void);
 bool netbuf_refill(void);
+/* Tries to have n blocks at hand. */
+void netbuf_stock(unsigned n);
 void netbuf_spill(struct netbuf *b);
 
 /* NULL when there is none. Its content is undefined. */

@@ -40,13 +40,18 @@ for _ in range(40):
 sys.exit("no answer")
 P
 cat >sizes.py <<'P'
-"""sizes.py HOST: from many ports, of all lengths, every answer is what was sent."""
-import random, select, socket, sys
+"""sizes.py HOST: from many ports, one by one to a guest that sleeps, and then many at once of all lengths, every
+answer is what was sent."""
+import random, select, socket, sys, time
 random.seed(4)
 n = 0
 socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(64)]
 for s in socks:
     s.connect((sys.argv[1], 7777))
+    s.settimeout(2)
+    time.sleep(0.01)
+    s.send(b"awake?")
+    assert s.recv(100) == b"awake?"
 for length in list(range(1, 1473, 23)) + [1472]:
     want = {}
     for s in random.sample(socks, 16):

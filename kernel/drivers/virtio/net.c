@@ -64,6 +64,11 @@ static __always_inline struct netbuf *rx_take(struct virtio_net *n, uint32_t *le
         return NULL;
     next = netbuf_alloc();
     if (likely(next != NULL)) {
+        /* While others are free they have their turn first: the ring stays in order. */
+        if (unlikely(n->now.rx->nfree != 0)) {
+            virtq_release(n->now.rx, id);
+            id = VIRTQ_TAKEN;
+        }
         if (likely(virtq_exchange(n->now.rx, id, virt_to_phys(next) + NETBUF_HEAD, NETBUF_ROOM,
                                   VIRTQ_WRITE, next) == 0))
             return b;
@@ -318,13 +323,21 @@ static __always_inline void rx_show(struct virtio_net *n)
         virtq_kick(n->now.rx);
 }
 
+static __always_inline bool rx_next_merged(const struct virtio_net *n)
+{
+    const uint8_t *b = n->merged ? virtq_look(n->now.rx) : NULL;
+
+    return b != NULL && ((const struct virtio_net_hdr_v1 *)(b + NETBUF_HEAD))->num_buffers != 1;
+}
+
 static unsigned net_rx_raw(struct netdev *d, struct wherry_packet *p, unsigned max)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
     unsigned got = 0;
     bool good;
 
-    while (got < max && rx_raw_one(n, &p[got], &good)) {
+    /* What the caller has to pass on comes before what we pass on. */
+    while (got < max && (got == 0 || !rx_next_merged(n)) && rx_raw_one(n, &p[got], &good)) {
         if (!good)
             continue;
         d->stats.rx_bytes += p[got++].len;
@@ -389,8 +402,10 @@ static void net_rx_run(struct netdev *d, struct wherry_run *r, unsigned max)
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
     unsigned got = virtq_run_begin(n->now.rx, max, &r->pos);
 
-    if (unlikely(got > netbuf_cache.n))
-        got = netbuf_cache.n;
+    if (unlikely(got > netbuf_cache.n)) {
+        netbuf_stock(got);
+        got = MIN(got, netbuf_cache.n);
+    }
     run_init(r, n->now.rx, got);
     r->spare = (uint64_t *)(void *)(netbuf_cache.block + netbuf_cache.n - got);
     r->phys = NETBUF_HEAD - DIRECT_BASE;

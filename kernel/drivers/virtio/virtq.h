@@ -262,6 +262,19 @@ static __always_inline void *virtq_peek(struct virtq *vq, uint32_t *id, uint32_t
     return vq->slot[(uint32_t)e].cookie;
 }
 
+/* The cookie of what virtq_peek() would find, if that is as usual; nothing is taken, or said of
+ * what is wrong. NULL for packed rings. */
+static __always_inline void *virtq_look(const struct virtq *vq)
+{
+    uint32_t id;
+
+    if (READ_ONCE(vq->used->idx) == (uint16_t)vq->last_used)
+        return NULL;
+    dma_rmb();
+    id = READ_ONCE(vq->used->ring[vq->last_used & vq->mask].id);
+    return id <= vq->mask && vq->slot[id].limit != 0 ? vq->slot[id].cookie : NULL;
+}
+
 /* A chain of n descriptors, linked by slot[].next, becomes the end of the free list. */
 static __always_inline void virtq_put_free(struct virtq *vq, uint32_t head, uint32_t tail,
                                            unsigned n)
