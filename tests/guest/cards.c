@@ -1,8 +1,9 @@
 /*
  * For cards.t: a service on each of two network cards, in capitals on the first, backwards on the
- * second. With a word on the command line ("second", an address in network order and a mask,
- * hexadecimal) the second gets that address here. With TCP linked in (CARDS_TCP), the first card is
- * the stack's, which serves lines in capitals there, and the raw service has the second alone.
+ * second. With words on the command line ("before" or "after", an address and a mask as hexadecimal
+ * numbers in network order) the second gets that address before or after it is steered. With TCP
+ * linked in (CARDS_TCP), the first card is the stack's, which serves lines in capitals there, and
+ * the raw service has the second alone.
  */
 #include <string.h>
 #include <wherry/app.h>
@@ -83,11 +84,14 @@ int main(int argc, char **argv)
         return 3;
     if (wherry_netq_open(&third, 1) >= 0)
         return 4;
-    if (argc > 3 && strcmp(argv[1], "second") == 0 &&
+    if (argc > 3 && strcmp(argv[1], "before") == 0 &&
         wherry_netq_address(&second, hex(argv[2]), hex(argv[3]), 0) < 0)
         return 5;
     if (wherry_netq_steer(&second, 8888) < 0)
         return 6;
+    if (argc > 3 && strcmp(argv[1], "after") == 0 &&
+        wherry_netq_address(&second, hex(argv[2]), hex(argv[3]), 0) < 0)
+        return 5;
 #ifdef CARDS_TCP
     (void)first;
     if (wherry_tcp_listen(&service) < 0)

@@ -107,7 +107,7 @@ for machine in microvm q35 microvm-noacpi; do
     stop
 done
 
-boot --net "$first" --net tap:wt1,ip=10.98.0.77/24 ./cards -- second 0300620a 00ffffff
+boot --net "$first" --net tap:wt1,ip=10.98.0.77/24 ./cards -- after 0300620a 00ffffff
 asks "an address that the program gives its card is answered" 10.98.0.3 8888 hello olleh
 LIMIT=20 passes "... pings, too" $client ping -c 2 -i 0.2 -W 2 10.98.0.3
 silent "... and the one before it is no more" 10.98.0.77 8888
@@ -124,7 +124,7 @@ LIMIT=20 passes "... TCP still" $client $python lines.py $one
 LIMIT=20 passes "... pings are answered on the second" $client ping -c 2 -i 0.2 -W 2 $two
 healthy "... without a complaint"
 stop
-boot --net "$first" --net tap:wt1,ip=10.98.0.77/24 ./cards-tcp -- second 0300620a 00ffffff
+boot --net "$first" --net tap:wt1,ip=10.98.0.77/24 ./cards-tcp -- before 0300620a 00ffffff
 asks "... with an address that the program gives the second" 10.98.0.3 8888 hello olleh
 LIMIT=20 passes "... where the stack answers pings" $client ping -c 2 -i 0.2 -W 2 10.98.0.3
 stop
