@@ -22,8 +22,13 @@ static void capitals(uint8_t *text, unsigned len)
             text[i] -= 'a' - 'A';
 }
 
+/* "nap" asks for a time in which nobody takes packets, and then a wait on the other queue. */
+#define NAP_NS 300000000
+static bool nap;
+
 static void backwards(uint8_t *text, unsigned len)
 {
+    nap = len == 3 && memcmp(text, "nap", 3) == 0;
     for (unsigned i = 0; i < len / 2; i++) {
         uint8_t t = text[i];
 
@@ -108,7 +113,13 @@ int main(int argc, char **argv)
 #else
         n += serve(&first, capitals);
 #endif
-        if (n == 0)
+        if (nap) {
+            nap = false;
+            wherry_sleep(NAP_NS);
+#ifndef CARDS_TCP
+            wherry_netq_wait(&first, WHERRY_FOREVER);
+#endif
+        } else if (n == 0)
             wherry_netq_wait(&second, WHERRY_FOREVER);
     }
 }

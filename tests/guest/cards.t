@@ -13,6 +13,8 @@ if ! { ip -n "$netns" tuntap add dev wt1 mode tap && ip -n "$netns" addr add 10.
     ip -n "$netns" link set wt1 up; } 2>"$dir/out"; then
     plan_skip "cannot make a second tap interface"
 fi
+# Nothing comes but what is sent here.
+$client sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null
 cd "$dir" || exit 1
 one=10.99.0.2
 two=10.98.0.2
@@ -73,6 +75,18 @@ for i in range(50):
         got += s.recv(100)
     assert got == b"LINE %d\n" % i, got
 P
+cat >nap.py <<'P'
+"""nap.py HOST: one that came while the program took none, to the queue that it then does not wait for."""
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(3)
+s.connect((sys.argv[1], 8888))
+s.send(b"nap")
+assert s.recv(100) == b"pan"
+time.sleep(0.1)
+s.send(b"hello")
+assert s.recv(100) == b"olleh"
+P
 asks() { # NAME HOST PORT TEXT WANTED
     LIMIT=30 passes "$1" $client $python ask.py "$2" "$3" "$4" "$5"
 }
@@ -100,6 +114,7 @@ for machine in microvm q35 microvm-noacpi; do
     asks "$machine: the first card's service answers" $one 7777 hello HELLO
     asks "... and the second's" $two 8888 hello olleh
     LIMIT=30 passes "... both, in turns and in bursts" $client $python turns.py $one $two
+    LIMIT=20 passes "... one that came during a nap, too" $client $python nap.py $two
     silent "... and neither on the other card" $two 7777
     LIMIT=20 passes "... pings are answered on the first" $client ping -c 2 -i 0.2 -W 2 $one
     LIMIT=20 passes "... and on the second" $client ping -c 2 -i 0.2 -W 2 $two
