@@ -20,18 +20,23 @@ sources_of = $(shell sed -n '1s,^// \(unit\|fuzz\): ,,p' $(1))
 # Words that begin with '-' in that line are flags for the linker. (A '%' in a pattern rule's
 # prerequisites would be its stem: hence the variable.)
 FLAG_WORDS := -%
+# What a test is made of; not $^, which has the headers and other files that it includes as well.
+test_sources = $(1) tests/unit/shim.c $(call sources_of,$(1))
+-include $(wildcard $(TEST_B)/unit/*.d $(TEST_B)/fuzz/*.d)
 .SECONDEXPANSION:
 $(TEST_B)/unit/%: tests/unit/%.c tests/unit/shim.c $$(filter-out $$(FLAG_WORDS),$$(call sources_of,tests/unit/$$*.c))
 	@mkdir -p $(@D)
 	@echo "  UNIT $*"
-	@$(TEST_CC) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.S,$^) \
+	@$(TEST_CC) $(TEST_FLAGS) -MM -MP -MT $@ $(filter %.c,$(call test_sources,$<)) >$@.d
+	@$(TEST_CC) $(TEST_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.S,$(call test_sources,$<)) \
 		$(filter -%,$(call sources_of,$<)) -lcmocka
 
 $(TEST_B)/fuzz/%: tests/fuzz/%.c tests/unit/shim.c $$(filter-out $$(FLAG_WORDS),$$(call sources_of,tests/fuzz/$$*.c))
 	@mkdir -p $(@D)
 	@echo "  FUZZ $*"
+	@clang $(TEST_FLAGS) -Wno-error -MM -MP -MT $@ $(filter %.c,$(call test_sources,$<)) >$@.d
 	@clang $(TEST_FLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize=alignment \
-		-o $@ $(filter %.c,$^)
+		-o $@ $(filter %.c,$(call test_sources,$<))
 
 # The network stack as the kernel compiles it (no C library's headers, lwIP with our patches), with
 # lwIP's assertions: its parts are objects, since lwIP is many files.
