@@ -127,6 +127,7 @@ unsigned wherry_netq_tx(struct wherry_netq *q, const struct wherry_packet *p, un
 /* Up to n packets with an empty frame at WHERRY_BUF_START. Fewer: the pool is empty. */
 unsigned wherry_netq_alloc(struct wherry_netq *q, struct wherry_packet *p, unsigned n);
 void wherry_netq_free(struct wherry_netq *q, const struct wherry_packet *p, unsigned n);
-/* Sleeps until something may have come in, to this queue or another of the program's, or the
- * deadline (wherry_now()). Frames that are not ours are taken care of meanwhile. */
+/* Waits until something may have come in, to this queue or another of the program's, or the
+ * deadline (wherry_now()). Polls before it sleeps, for longer if that was worth it the last times
+ * (kernel/sched/haltpoll.h). Frames that are not ours are taken care of meanwhile. */
 void wherry_netq_wait(struct wherry_netq *q, uint64_t deadline);

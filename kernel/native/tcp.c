@@ -522,6 +522,11 @@ static bool arm_queue(struct poller *p)
     return true;
 }
 
+static bool haltpoll_queue(const struct poller *p)
+{
+    return true;
+}
+
 /* ---- The program's other calls ---- */
 
 int wherry_tcp_listen(const struct wherry_tcp_service *s)
@@ -593,6 +598,6 @@ void native_net_start(void)
 {
     program = current();
     timer_init(&idle_timer, idle_due);
-    poller = (struct poller){.poll = poll_queue, .arm = arm_queue};
+    poller = (struct poller){.poll = poll_queue, .arm = arm_queue, .idle = haltpoll_queue};
     poller_register(&poller);
 }

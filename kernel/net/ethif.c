@@ -228,6 +228,11 @@ static bool ethif_arm(struct poller *poller)
     return e->dev->ops->arm(e->dev, 0);
 }
 
+static bool haltpoll_ethif(const struct poller *p)
+{
+    return netdev_quiet(container_of(p, const struct ethif, poller)->dev);
+}
+
 static void ethif_interrupt(struct netdev *d)
 {
     struct ethif *e = d->user;
@@ -576,6 +581,7 @@ int ethif_attach(struct netdev *d)
     }
     e->poller.poll = ethif_poll;
     e->poller.arm = ethif_arm;
+    e->poller.idle = haltpoll_ethif;
     poller_register(&e->poller);
     return 0;
 }

@@ -82,8 +82,8 @@ struct netdev_ops {
     void (*rx_ran)(struct netdev *d, const struct wherry_run *r);
     void (*tx_run)(struct netdev *d, struct wherry_run *r, unsigned max);
     void (*tx_ran)(struct netdev *d, const struct wherry_run *r);
-    /* Has nothing come in? For devices without netdev.rx_produced. NULL: only rx_burst() knows. */
-    bool (*rx_idle)(struct netdev *d);
+    /* Has nothing come in? */
+    bool (*rx_idle)(const struct netdev *d);
     /* Uses so many pairs of queues if it can, of those that are set up (netdev.queues_max). There
      * is no way back; ops may be others afterwards. All functions above are for all pairs in use:
      * the driver takes them in turn. NULL: there is one. */
@@ -103,7 +103,7 @@ struct netdev {
     bool runs;                   /* ops->rx_run and the others may be called */
     const struct netdev_ops *ops;
     /* Has something come in? A test without a call: the device's counter against what the driver
-     * has taken. NULL: rx_burst() or ops->rx_idle() know. */
+     * has taken. NULL: ops->rx_idle() knows. */
     const volatile uint16_t *rx_produced;
     const uint32_t *rx_consumed; /* its low 16 bits */
     struct netdev_stats stats;
@@ -130,6 +130,12 @@ extern const bool netdev_stream;
 static __always_inline bool netdev_rx_idle(const struct netdev *d)
 {
     return d->rx_produced != NULL && *d->rx_produced == (uint16_t)*d->rx_consumed;
+}
+
+/* The same of any device: by a call where there are no counters to look at. */
+static inline bool netdev_quiet(const struct netdev *d)
+{
+    return d->rx_produced != NULL ? netdev_rx_idle(d) : d->ops->rx_idle(d);
 }
 
 /* Gives d the next free name and makes it known. During INIT_DRIVER. */

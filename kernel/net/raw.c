@@ -163,12 +163,6 @@ unsigned wherry_netq_rx(struct wherry_netq *q, struct wherry_packet *p, unsigned
     return wherry_netq_rx_each(q, p, max, nothing, NULL);
 }
 
-/* The device's counters cannot be looked at without a call, and nothing has come. */
-static bool quiet(struct netdev *d)
-{
-    return unlikely(d->rx_produced == NULL) && d->ops->rx_idle != NULL && d->ops->rx_idle(d);
-}
-
 /* The stack's poller: takes packets for it, and keeps the user's. A user who sleeps until something
  * comes does that better. */
 static bool steered(struct netdev *d)
@@ -177,7 +171,7 @@ static bool steered(struct netdev *d)
     struct raw *r = d->raw;
     unsigned n;
 
-    if (quiet(d))
+    if (unlikely(d->rx_produced == NULL) && netdev_quiet(d))
         return false;
     if (likely(waiter != NULL)) {
         thread_wake(waiter);
@@ -292,6 +286,11 @@ static bool raw_arm(struct poller *p)
     return r->q->dev->ops->arm(r->q->dev, 0);
 }
 
+static bool haltpoll_raw(const struct poller *p)
+{
+    return netdev_quiet(container_of(p, const struct raw, poller)->q->dev);
+}
+
 void wherry_netq_wait(struct wherry_netq *q, uint64_t deadline)
 {
     if (kept_back > 0)
@@ -379,9 +378,10 @@ int wherry_netq_open(struct wherry_netq *q, unsigned device)
     memcpy(&q->from, d->mac, sizeof(d->mac));
     q->from |= (uint64_t)__builtin_bswap16(0x0800) << 48;
     r->q = q;
-    r->poller = (struct poller){.poll = raw_poll, .arm = raw_arm};
+    r->poller = (struct poller){.poll = raw_poll, .arm = raw_arm, .idle = haltpoll_raw};
     d->raw = r;
     d->steered = steered;
+    haltpoll_enable();
     if (d->user == NULL) /* else its poller calls steered() */
         poller_register(&r->poller);
     return 0;

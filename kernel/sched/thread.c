@@ -9,13 +9,19 @@
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/tsc.h"
+#include "lib/cmdline.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
+#include "sched/haltpoll.h"
+
+#include <asm/errno.h>
 
 /* A thread that runs on without blocking gives way, and has the devices polled, this often. */
 #define TICK_NS     (4 * NSEC_PER_MSEC)
 #define KSTACK_SIZE (16 * KiB)
 #define FIRST_TID   1
+
+#define POLL_MAX_USEC 1000000u /* wherry.poll= */
 
 /* arch/x86_64/switch.S, syscall.S */
 void thread_switch(uint64_t *save_rsp, uint64_t load_rsp);
@@ -30,6 +36,8 @@ static struct list runq = LIST_INIT(runq);
 static struct list pollers = LIST_INIT(pollers);
 static struct thread *dead; /* its stack is freed by the thread that runs next */
 static int next_tid = FIRST_TID;
+static struct haltpoll haltpoll;
+static bool haltpoll_told; /* by the command line */
 
 struct switch_frame { /* what thread_switch() pops */
     uint64_t r15, r14, r13, r12, rbp, rbx, rip;
@@ -57,6 +65,49 @@ static bool pollers_arm(void)
     return true;
 }
 
+/* wherry.poll=USEC: how long the CPU may look for packets before it halts; 0: not at all. */
+static int poll_option(const char *value)
+{
+    uint64_t usec = 0;
+
+    if (value == NULL || *value == '\0')
+        return -EINVAL;
+    for (; *value >= '0' && *value <= '9' && usec <= POLL_MAX_USEC; value++)
+        usec = usec * 10 + (uint64_t)(*value - '0');
+    if (*value != '\0' || usec > POLL_MAX_USEC)
+        return -EINVAL;
+    haltpoll.max_ns = usec * 1000;
+    haltpoll_told = true;
+    return 0;
+}
+CMDLINE("wherry.poll", poll_option);
+
+void haltpoll_enable(void)
+{
+    if (!haltpoll_told)
+        haltpoll.max_ns = HALTPOLL_DEFAULT_NS;
+}
+
+/* Looks for packets, without touching them. True: somebody has work; false: it is end, or one of
+ * the devices cannot be looked at. Interrupts are let in, and may have made threads runnable. */
+static __attribute__((noinline)) bool haltpoll_spin(const struct thread *self, uint64_t end)
+{
+    for (;;) {
+        list_for_each (p, &pollers, struct poller, link) {
+            if (p->idle == NULL)
+                return false;
+            if (!p->idle(p))
+                return true;
+        }
+        if (self->state == THREAD_RUNNABLE || !list_empty(&runq))
+            return true;
+        if (clock_mono_ns() >= end)
+            return false;
+        irq_window();
+        cpu_relax();
+    }
+}
+
 static struct thread *thread_alloc(const char *name)
 {
     struct thread *t = kzalloc(sizeof(*t));
@@ -69,9 +120,8 @@ static struct thread *thread_alloc(const char *name)
         return NULL;
     }
     t->kstack = stack;
-    t->fpu = (void *)ALIGN_DOWN((virt_t)stack + ALIGN_UP(KSTACK_SIZE + fpu_size, PAGE_SIZE) -
-                                    fpu_size,
-                                64);
+    t->fpu = (void *)ALIGN_DOWN(
+        (virt_t)stack + ALIGN_UP(KSTACK_SIZE + fpu_size, PAGE_SIZE) - fpu_size, 64);
     t->kstack_top = (virt_t)t->fpu;
     fpu_init_area(t->fpu);
     strlcpy(t->name, name, sizeof(t->name));
@@ -225,16 +275,35 @@ static bool block_switched(struct thread *self, uint64_t deadline)
     return !self->timed_out;
 }
 
+/* Waits, from now on, until there may be something to do, but not beyond until. The time then; 0 if
+ * it was no wait at all. */
+static uint64_t idle(struct thread *self, uint64_t now, uint64_t until)
+{
+    uint64_t end;
+
+    if (haltpoll.window_ns == 0 || !haltpoll_spin(self, MIN(until, now + haltpoll.window_ns))) {
+        if (!pollers_arm())
+            return 0;
+        tsc_calibrate();
+        clockevent_request(until);
+        irq_wait();
+    }
+    end = clock_mono_ns();
+    haltpoll_waited(&haltpoll, end - now);
+    self->switched_in_ns += end - now; /* idle time is nobody's */
+    return end;
+}
+
 bool thread_block(uint64_t deadline)
 {
     struct thread *self = current();
-    uint64_t woken_at = 0; /* after the last halt; 0: there was none */
+    uint64_t waited_until = 0; /* the last time; 0: it did not wait */
     bool in_time = true;
 
     if (self->state != THREAD_DEAD)
         self->state = THREAD_BLOCKED;
     for (;;) {
-        uint64_t now, next;
+        uint64_t now, next, end;
 
         pollers_run();
         if (self->state == THREAD_RUNNABLE)
@@ -250,17 +319,15 @@ bool thread_block(uint64_t deadline)
             in_time = false;
             break;
         }
-        if (!list_empty(&runq) || !pollers_arm())
+        if (!list_empty(&runq))
             continue;
-        tsc_calibrate();
-        clockevent_request(MIN(next, deadline));
-        irq_wait();
-        woken_at = clock_mono_ns();
-        self->switched_in_ns += woken_at - now; /* idle time is nobody's */
+        end = idle(self, now, MIN(next, deadline));
+        if (end != 0)
+            waited_until = end;
     }
     /* The application runs on: it must not run for ever with the next interrupt far away. */
-    if (woken_at)
-        clockevent_request(woken_at + TICK_NS);
+    if (waited_until)
+        clockevent_request(waited_until + TICK_NS);
     return in_time;
 }
 

@@ -87,13 +87,18 @@ void sched_tick(bool from_user);
 /*
  * Devices that can be polled (the NIC) register here. poll() processes what has arrived and
  * returns whether there was anything; arm() asks for an interrupt for the next arrival and
- * returns false when something arrived meanwhile (so: poll again, do not halt).
+ * returns false when something arrived meanwhile (so: poll again, do not halt). idle() only looks:
+ * is there nothing for poll()? It is called again and again while the CPU waits; its name begins
+ * with haltpoll_, by which profiles tell waiting from work.
  */
 struct poller {
     struct list link;
     bool (*poll)(struct poller *p);
     bool (*arm)(struct poller *p);
+    bool (*idle)(const struct poller *p);
 };
 void poller_register(struct poller *p);
+/* The CPU polls before it halts (haltpoll.h), unless the command line has said for how long. */
+void haltpoll_enable(void);
 /* Polls every device once; true if there was work. Not from interrupt context. */
 bool pollers_run(void);

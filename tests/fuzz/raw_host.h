@@ -159,6 +159,9 @@ void random_bytes(void *p, size_t n)
 void poller_register(struct poller *p)
 {
 }
+void haltpoll_enable(void)
+{
+}
 void thread_wake(struct thread *t)
 {
 }

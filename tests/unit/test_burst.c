@@ -38,6 +38,9 @@ void *kzalloc(size_t size)
 void poller_register(struct poller *p)
 {
 }
+void haltpoll_enable(void)
+{
+}
 void thread_wake(struct thread *t)
 {
 }

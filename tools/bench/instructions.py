@@ -4,7 +4,8 @@ what the idle guest executes in the same time. A guest that polls is never idle:
 it executes from the first request to the last answer. How much of that was polls that found nothing is told
 by the profile of the idle guest, which does nothing else: some block of it is executed by such a poll
 only, and how often it was executed under load, beside idle, is the share of idling in the load. As that
-block the one counts whose share is the smallest, so that rather too little is taken for idle. REP
+block the one counts whose share is the smallest, so that rather too little is taken for idle. A Wherry
+kernel that polls before it halts does so in functions of their own (haltpoll_*). REP
 iterations are counted apart (docs/performance.md). Used by sweep.py."""
 
 import mmap
@@ -29,6 +30,7 @@ SETTLE = 0.02  # after the last answer: what the guest still does for it
 REQUESTS_LIMIT = 120
 GOOD_SHARE = 0.995
 FUNCTIONS = 30  # listed at most
+WAITING = "haltpoll_"  # kernel/sched/thread.h: functions that only wait
 PROFILE_LINE = re.compile(r"^\s*([\d.]+)\s+[\d.]+ %\s+(\S+)\s+(\S+)$", re.M)
 
 
@@ -58,7 +60,7 @@ class Counter:
         """[name, instructions a request] of the kernel's functions since save(), most first."""
         out = sh(self.reader, "profile", "-b", self.path + ".before", "-n", str(FUNCTIONS * 2), "-d", str(requests), self.path, elf)
         image = os.path.basename(elf)
-        return [[name, float(n)] for n, where, name in PROFILE_LINE.findall(out) if where == image][:FUNCTIONS]
+        return [[name, float(n)] for n, where, name in PROFILE_LINE.findall(out) if where == image]
 
     def close(self):
         self.map.close()
@@ -97,17 +99,19 @@ def idle_share(idle, load):
 
 
 def idles(counter, load, n, elf):
-    """A guest that never polls: the slope between n and 3n requests, less what it does besides all the time.
-    "functions", if the kernel's elf is given."""
+    """A guest that is idle when it has nothing to do: the slope between n and 3n requests, less what it does
+    besides all the time. If the kernel's elf is given: "functions", and how much is left ("busy") without what only waited."""
     idle, idle_time, _ = span(counter, lambda: time.sleep(IDLE_SECONDS))
     one, one_time, _ = span(counter, lambda: load(n))
     if elf:
         counter.save()
     three, three_time, _ = span(counter, lambda: load(3 * n))
     rest = [(c - a - i / idle_time * (three_time - one_time)) / (2 * n) for a, c, i in zip(one, three, idle)]
+    functions = counter.functions(elf, 3 * n) if elf else []
+    waiting = sum(count for name, count in functions if name.startswith(WAITING))
     return {"program": rest[BELOW], "kernel": rest[ABOVE], "rep": rest[REP], "requests": 2 * n,
-            "idle_per_second": (idle[BELOW] + idle[ABOVE]) / idle_time,
-            "functions": counter.functions(elf, 3 * n) if elf else None}
+            "busy": rest[BELOW] + rest[ABOVE] - waiting if waiting else None,
+            "idle_per_second": (idle[BELOW] + idle[ABOVE]) / idle_time, "functions": functions[:FUNCTIONS] or None}
 
 
 def polls(counter, load, n):

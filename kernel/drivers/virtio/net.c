@@ -462,7 +462,7 @@ static bool net_arm(struct netdev *d, unsigned queue)
     return virtq_enable_irq(n->now.rx);
 }
 
-static bool net_rx_idle(struct netdev *d)
+static bool net_rx_idle(const struct netdev *d)
 {
     return !virtq_pending(container_of(d, struct virtio_net, dev)->now.rx);
 }

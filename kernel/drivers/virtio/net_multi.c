@@ -144,7 +144,7 @@ static int command_pairs(struct net_multi *m, unsigned pairs)
 
 /* ---- Pairs in turn ---- */
 
-static struct virtio_net *net_of(struct netdev *d)
+static struct virtio_net *net_of(const struct netdev *d)
 {
     return container_of(d, struct virtio_net, dev);
 }
@@ -289,7 +289,7 @@ static bool multi_arm(struct netdev *d, unsigned queue)
     return idle;
 }
 
-static bool multi_rx_idle(struct netdev *d)
+static bool multi_rx_idle(const struct netdev *d)
 {
     for (unsigned i = 0; i < d->queues; i++)
         if (pending(net_of(d), i))
