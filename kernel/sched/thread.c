@@ -68,13 +68,11 @@ static bool pollers_arm(void)
 /* wherry.poll=USEC: how long the CPU may look for packets before it halts; 0: not at all. */
 static int poll_option(const char *value)
 {
-    uint64_t usec = 0;
+    const char *end;
+    uint64_t usec;
 
-    if (value == NULL || *value == '\0')
-        return -EINVAL;
-    for (; *value >= '0' && *value <= '9' && usec <= POLL_MAX_USEC; value++)
-        usec = usec * 10 + (uint64_t)(*value - '0');
-    if (*value != '\0' || usec > POLL_MAX_USEC)
+    if (value == NULL || (end = parse_u64(value, &usec)) == NULL || *end != '\0' ||
+        usec > POLL_MAX_USEC)
         return -EINVAL;
     haltpoll.max_ns = usec * 1000;
     haltpoll_told = true;
