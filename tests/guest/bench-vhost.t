@@ -32,8 +32,8 @@ cat >spec.json <<'E'
     {"name": "large", "proto": "udpkv", "closed": [{"window": 32}], "count": [], "rates": [],
       "options": {"workload": "get", "keys": 100, "value-size": 60, "load": true}}
   ],
-  "rates": [500], "seconds": 0.3, "warmup": 0.1, "repeats": 1, "goals": {"loss": 0.2},
-  "knee": {"trials": 1, "seconds": 0.3, "around": true}, "instructions": {"requests": 1000}
+  "rates": [500], "seconds": 0.2, "warmup": 0, "repeats": 1, "attempts": 1, "goals": {"loss": 0.2},
+  "knee": {"trials": 2, "seconds": 0.2, "around": true, "highest": 4000}, "instructions": {"requests": 1000}
 }
 E
 
@@ -54,10 +54,12 @@ if [ "$ready" ]; then
     ok $? "every point has good answers to one generator"
     [ "$(records 'r["record"] == "point" and r["result"] and r["result"]["errors"]["wrong"] > 0')" -eq 0 ]
     ok $? "none is wrong: the store was filled, and again for other values"
+    [ "$(records "$POINT and r['kind'] == 'knee' and r['rate'] == 4000")" -eq 2 ]
+    ok $? "the search for the knee begins where the closed loop points to, as far as it may go"
     [ "$(records "$POINT and r['kind'] == 'below-knee'")" -eq 2 ] && [ "$(records "$POINT and r['kind'] == 'beyond-knee'")" -eq 2 ]
     ok $? "the knee's surroundings are measured"
-    [ "$(records 'r["record"] == "selfcheck" and r["command"]')" -ge 1 ]
-    ok $? "the generator was checked against a null server"
+    [ "$(records 'r["record"] == "selfcheck" and r["command"] and r["rate"] == 4000')" -ge 1 ]
+    ok $? "the generator was checked against a null server, from the highest rate on"
     [ "$(records 'r["record"] == "image" and r["system"] == "dpdk" and r["guest_memory"] == 512 << 20')" -eq 1 ] &&
         [ "$(records 'r["record"] == "image" and r["system"] == "raw" and r["guest_memory"] == 32 << 20 and "root" not in r')" -eq 1 ]
     ok $? "each system has the memory that it was given"
@@ -81,7 +83,7 @@ fi
 
 rm -rf sweep
 if [ -c /dev/net/tun ]; then
-    sed -i 's/"knee": {.*/"knee": {"trials": 0}, "instructions": {"requests": 0}/' spec.json
+    sed -i 's/"knee": {.*/"knee": {"trials": 0}, "instructions": {"requests": 0}/; s/"warmup": 0/"warmup": 0.1/' spec.json
     LIMIT=100 passes "a sweep without vhost-user" "$WHERRY" bench --network tap --out sweep --seed 3 spec.json
     [ "$(records "$POINT and r['client'] == 'load' and r['net']['tx_packets'] > 0 and not r['result']['errors']['wrong']")" -eq 4 ]
     ok $? "... is one over a tap, with what needs no DPDK"

@@ -81,6 +81,11 @@ for kind in split packed; do
     again --seconds 2 --rate 2000 --arrivals constant
     judge "$kind ring: an open loop, none lost or wrong" \
         'e == 0 and odd == 0 and r["sent"] == 4000'
+    if [ $kind = split ]; then
+        again --seconds 1 --rate 5000000 --timeout 100
+        judge "$kind ring: beyond what anybody can do it is late, which tells, and not busy, which does not" \
+            'p["busy"] > 0.9 * p["wall"] and "was late" in str(r["invalid"]) and "short of CPU" not in str(r["invalid"])'
+    fi
     again --seconds 2 --window 64 --bad 0.5
     judge "$kind ring: bad frames are not sent back" \
         'r["errors"]["wrong"] == 0 and odd == 0 and p["bad"]["sent"] > 500 and p["bad"]["wrong"] == 0'

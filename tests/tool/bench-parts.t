@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Proves the parts of wherry bench that need neither network nor guests: what a bad specification is
 told and on which line, statistics against values worked out by hand and against known
-distributions, the search for the knee, the store of records, what is read from other clients."""
+distributions, the store of records, the plan, what is read from other clients. (What is searched for:
+bench-search.t.)"""
 # limit: 60
 
 import json
@@ -10,20 +11,16 @@ import os
 import random
 import sys
 import tempfile
-import traceback
 import types
 
 sys.dont_write_bytecode = True
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-sys.path.insert(0, os.path.join(TOP, "tools", "bench"))
-os.environ.setdefault("WHERRY_TOOL", "/nonexistent/bin/wherry")
+from bench_unit import TOP, near, raises, run, same, test  # noqa: E402
 
 import clients  # noqa: E402
 import derive  # noqa: E402
 import fallback  # noqa: E402
 import instructions  # noqa: E402
 import jsonsrc  # noqa: E402
-import knee  # noqa: E402
 import levels  # noqa: E402
 import peer  # noqa: E402
 import plan  # noqa: E402
@@ -34,33 +31,6 @@ import store  # noqa: E402
 import sweep  # noqa: E402
 import systems  # noqa: E402
 from common import BenchError  # noqa: E402
-
-TESTS = []
-
-
-def test(name):
-    def add(f):
-        TESTS.append((name, f))
-        return f
-    return add
-
-
-def same(a, b):
-    assert a == b, f"{a!r} is not {b!r}"
-
-
-def near(a, b, relative):
-    assert math.isclose(a, b, rel_tol=relative), f"{a} is not near {b}"
-
-
-def raises(kind, text, f, *args):
-    try:
-        f(*args)
-    except kind as e:
-        assert text in str(e), f"{e} lacks {text!r}"
-        return e
-    raise AssertionError(f"no error; wanted {text!r}")
-
 
 GOOD = """{
   "name": "t",
@@ -154,7 +124,7 @@ LEVELS = """{
     {"name": "e", "proto": "udp", "programs": ["echo"], "closed": [{"window": 1}, {"window": 256}], "count": ["w256"]},
     {"name": "g", "proto": "udpkv", "programs": ["kv"], "closed": [{"window": 32}], "count": []}
   ],
-  "knee": {"around": true}, "rates": [100], "agreement": {"program": "echo", "system": "raw"}, "seconds": 1
+  "knee": {"around": true, "highest": 5000}, "rates": [100], "agreement": {"program": "echo", "system": "raw"}, "seconds": 1
 }"""
 BAD_OVER_VHOST = [
     ('"seconds": 1', '"machine": "microvm"', 11, "q35 or pc"),
@@ -198,6 +168,7 @@ def _():
     t = fallback.resolve(s)
     same((t["network"], t["clients"], [x["name"] for x in t["systems"]], t["compare"]), ("tap", ["load"], ["raw", "linux"], [["raw", "linux"]]))
     same((t["baseline"], t["agreement"], t["programs"][1]["systems"]), ("linux", None, ["raw"]))
+    same((s["knee"]["highest"], t["knee"]), (5000, {**s["knee"], "highest": None}))
     same(len(t["left_out"]), 3)
     assert "there is no DPDK" in t["left_out"][0] and t["left_out"][1].startswith("Linux guest, DPDK: ")
     assert plan.jobs(t, 1) and all(p.client == "load" for j in plan.jobs(t, 1) for p in j.points)
@@ -310,7 +281,8 @@ def _():
     s["workloads"], s["programs"] = s["workloads"][:1], s["programs"][:1]
     points = [point("raw", plan.CLOSED, None, 1200, closed="w256"), point("dpdk", plan.CLOSED, None, 300, closed="w256"),
               point("linux", plan.CLOSED, None, 100, closed="w256"), point("raw", plan.RATE, 100, 800),
-              point("raw", plan.BELOW, 760, 990), point("raw", plan.BEYOND, 1600, 600, sent=1600)]
+              point("raw", plan.BELOW, 760, 990), point("raw", plan.BEYOND, 1600, 600, sent=1600), point("raw", plan.KNEE, 50, 900, sent=900)] + \
+        3 * [point("raw", plan.KNEE, 70, 10, valid=False)]
     out = derive.Deriver([{"record": "sweep", "spec": s, "seed": 1}] + points).summary()
     case, = out["cases"]
     a, = case["around"]
@@ -321,6 +293,7 @@ def _():
     table, = levels.tables(out)
     same((len(table.rows), table.rows[0][0]), (3, "raw"))
     assert "1 %" in table.rows[0] and "60.6 %" in table.rows[0], table.rows[0]
+    assert "at least 50" in table.rows[0], table.rows[0]  # the generator was late above
 
 
 @test("JSON that is cut off anywhere is an error with a line")
@@ -434,82 +407,15 @@ def _():
     same(stats.bootstrap(values), stats.bootstrap(values))
 
 
-def trial(rate, capacity, p99=None, valid=True):
-    answered = min(rate, capacity)
-    return {"rate": rate, "loss": 1 - answered / rate, "p99": p99 or (1e6 if rate < 0.7 * capacity else 9e7), "valid": valid}
-
-
-GOALS = {"goals": {"loss": 0.01, "p99": 20}}
-
-
-def bounds(trials):
-    b = knee.Bounds(trials, knee.goals_of(GOALS)[0])
-    return b.lower, b.upper, b.limited, b.open
-
-
-@test("knee: found on a synthetic system, for both goals, within the precision")
+@test("the plan's guess: boots by kind, all trials, and what lies around the knee")
 def _():
-    goals = knee.goals_of(GOALS)
-    for capacity in (37, 1000, 12345, 99999):
-        trials = knee.run(lambda r: trial(r, capacity), [trial(x, capacity) for x in (500, 4000)], goals, 0.02, 10, 200000, 60)
-        by_loss, by_p99 = (knee.result(trials, g) for g in goals)
-        near(by_loss["rate"], capacity / 0.99, 0.05)
-        near(by_p99["rate"], 0.7 * capacity, 0.06)
-        assert not by_loss["at_least"] and by_loss["bad"] > by_loss["rate"]
-        assert len(trials) < 35, len(trials)
-
-
-@test("knee: nothing good, nothing bad, and the generator's fault are told apart")
-def _():
-    goals = knee.goals_of(GOALS)[:1]
-    trials = knee.run(lambda r: trial(r, 1e9), [], goals, 0.05, 100, 10000, 30)
-    got = knee.result(trials, goals[0])
-    same((got["rate"], got["at_least"]), (10000, True))
-    trials = knee.run(lambda r: {**trial(r, 1), "loss": 1.0}, [], goals, 0.05, 100, 10000, 30)
-    same(knee.result(trials, goals[0])["rate"], None)
-    trials = knee.run(lambda r: trial(r, 1e9 if r < 3000 else 1, valid=r < 3000), [], goals, 0.05, 100, 100000, 60)
-    got = knee.result(trials, goals[0])
-    near(got["rate"], 3000, 0.06)
-    assert got["limited"]
-
-
-@test("knee: a server that falls behind fails, before any request times out")
-def _():
-    def record(good, throughput):
-        return {"rate": 1000, "valid": True, "result": {"sent": 2000, "good": good, "seconds": 2.0, "throughput": throughput, "latency": None}}
-    near(knee.trial_of(record(2000, 700))["loss"], 0.3, 1e-9)
-    same(knee.trial_of(record(2000, 990))["loss"], 0.0)
-    same(knee.trial_of(record(2000, 1010))["loss"], 0.0)
-    near(knee.trial_of(record(1000, 700))["loss"], 0.5, 1e-9)
-
-
-@test("knee: the number of trials is limited, and a good rate above a bad one does not count")
-def _():
-    goals = knee.goals_of(GOALS)[:1]
-    same(len(knee.run(lambda r: trial(r, 1e9), [], goals, 0.001, 1, 1e9, 5)), 5)
-    same(bounds([trial(100, 50), trial(200, 1e9), trial(40, 50)]), (40, 100, False, []))
-    same(bounds([trial(100, 50), trial(100, 1e9)]), (100, None, False, []))
-
-
-@test("knee: a late generator spoils only what failed, and such a rate is tried again")
-def _():
-    late = lambda r, capacity: trial(r, capacity, valid=False)
-    same(bounds([late(100, 1e9), trial(200, 1e9)]), (200, None, False, []))
-    same(bounds([late(100, 50), trial(200, 1e9)]), (200, None, False, []))
-    same(bounds([trial(50, 1e9), late(100, 50)]), (50, None, False, [100]))
-    same(bounds([trial(50, 1e9), late(100, 50), trial(100, 1e9)]), (100, None, False, []))
-    same(bounds([trial(50, 1e9), trial(100, 50), late(100, 50)]), (50, 100, False, []))
-    same(bounds([trial(50, 1e9)] + 3 * [late(100, 50)]), (50, 100, True, []))
-    again = []
-
-    def measure(rate):
-        again.append(rate)
-        return late(rate, 1000) if again.count(rate) == 1 else trial(rate, 1000)
-
-    goals = knee.goals_of(GOALS)[:1]
-    got = knee.result(knee.run(measure, [], goals, 0.02, 10, 1e6, 60), goals[0])
-    near(got["rate"], 1000 / 0.99, 0.05)
-    assert not got["limited"] and len(set(again)) < len(again)
+    s = parse(LEVELS)
+    s.update(seconds=1, warmup=1, knee={"trials": 4, "seconds": 2, "precision": 0.1, "around": True})
+    point, trials = 1 + 1 + 0.6, 6 * (2 + 0.5 + 0.6)
+    jobs = {j.key(): plan.seconds_of(s, j) for j in plan.jobs(s, 1)}
+    near(jobs["1/echo//raw"], 2 + 3 * point + trials, 1e-9)
+    near(jobs["1/echo//dpdk"], 10 + 3 * point + trials, 1e-9)
+    near(jobs["counting/echo//linux"], 12 + plan.COUNT_GUESS, 1e-9)
 
 
 @test("store: a line that was cut off is taken away, and what is no record is named")
@@ -685,12 +591,13 @@ def _():
 
 @test("a point for which the generator was late is measured again, one with another fault is not")
 def _():
-    def measured(*outcomes, known=0):
+    def measured(*outcomes, known=0, attempts=3):
         """How often a point is asked for, if its attempts end so; the first ones are known already."""
         s, asked = sweep.Sweep.__new__(sweep.Sweep), []
         p = plan.Point(plan.RATE, "load", {"name": "w"}, rate=100)
         job = plan.Job(1, {"name": "p"}, {"name": "s"}, {}, [p], [])
         key = lambda attempt: f"{job.key()}/{p.key(attempt)}"
+        s.attempts = attempts
         s.known = {key(i + 1): {"invalid": why} for i, why in enumerate(outcomes[:known])}
 
         def point(_job, _boot, _title, _point, _filled, attempt):
@@ -707,20 +614,11 @@ def _():
     same(measured(late, []), [1, 2])
     same(measured(late, late, late, []), [1, 2, 3])
     same(measured(late + robbed, robbed, []), [1, 2, 3])
+    same(measured(late, [], attempts=1), [1])
     same(measured(busy), [1])
     same(measured(late + busy), [1])
     same(measured(late, [], known=1), [2])
     same(measured(late, [], known=2), [])
 
 
-print(f"1..{len(TESTS)}")
-failed = 0
-for number, (name, f) in enumerate(TESTS, 1):
-    try:
-        f()
-        print(f"ok {number} - {name}")
-    except Exception:
-        failed = 1
-        print(f"not ok {number} - {name}")
-        print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()), end="")
-sys.exit(failed)
+run()

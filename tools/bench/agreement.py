@@ -13,7 +13,8 @@ from common import BenchError, tool
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench", "testpmd")
 WARMUP = 0.5
-START = 30  # seconds a round, for both to start and to meet the guest
+START = 30  # seconds a round, for both to start and to meet the guest, at most
+START_GUESS = 1.5
 
 
 def argv_of(spec, socket):
@@ -21,6 +22,12 @@ def argv_of(spec, socket):
     return ["/usr/bin/python3", "-B", SCRIPT, "--socket", socket, "--window", str(a["window"]), "--seconds", f"{a['seconds']:g}",
             "--warmup", f"{WARMUP:g}", "--rounds", str(a["rounds"]), "--guest", f"{net.GUEST}:7777", "--ip", net.HOST,
             "--wherry", tool()] + [w for c in cpus for w in ("--cpus", c)]
+
+
+def seconds_of(spec):
+    """About how long it takes."""
+    a = spec["agreement"]
+    return a["rounds"] * 2 * (a["seconds"] + WARMUP + START_GUESS)
 
 
 def take_turns(sweep, image):

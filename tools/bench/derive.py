@@ -188,6 +188,7 @@ class Deriver:
                                 "none": sum(f["rate"] is None for f in found.values()),
                                 "at_least": sum(f["at_least"] for f in found.values()),
                                 "limited": sum(f["limited"] for f in found.values()),
+                                "coarse": sum(knee.coarse(f, self.spec["knee"]) for f in found.values()),
                                 "by_repeat": {str(r): f["rate"] for r, f in sorted(found.items())}})
         return out
 

@@ -21,6 +21,7 @@ def to_tap(spec, why):
     """The specification as it can be measured over a tap; "left_out" says what is missing."""
     gone = [s["name"] for s in spec["systems"] if s["kind"] == "dpdk"]
     out = {**spec, "network": "tap", "clients": ["load"], "agreement": None,
+           "knee": {**spec["knee"], "highest": None},  # that is the polling generator's
            "systems": [s for s in spec["systems"] if s["name"] not in gone],
            "compare": [two for two in spec["compare"] if not set(two) & set(gone)]}
     if not out["systems"]:

@@ -9,6 +9,12 @@ from stats import Histogram
 TRIES = 3  # of a rate, as long as none can be judged
 BEHIND = 0.02  # of a trial's requests: what is under way at its end is no sign of overload
 GROWTH = 2  # above the highest rate that was ever good, as long as none was bad
+# With a first guess: an open loop without loss goes to about this share of a closed loop with a large
+# window, whose server is never idle; and so far apart are the first rates that are tried around it.
+OF_CLOSED, STEP = 0.7, 1.5
+PATIENCE = 2  # then: trials of a rate that failed, if it may have been the machine's doing
+NARROWLY = 0.05  # a loss that a moment without a CPU explains
+DIGITS = 4  # of a rate that is asked for
 
 
 def trial_of(record):
@@ -22,6 +28,15 @@ def trial_of(record):
     behind = 1 - r["throughput"] * r["seconds"] / r["sent"]
     return {"rate": record["rate"], "loss": max(loss, behind) if behind > BEHIND else loss, "p99": hist.quantile(0.99) if hist else None,
             "valid": record["valid"]}
+
+
+def guess(closed, windows):
+    """Where to begin, from points in a closed loop, or None: the last valid one (else the last) with the
+    largest window. windows: by name."""
+    largest = max((windows[r["closed"]] for r in closed), default=0)
+    found = [r for r in closed if windows[r["closed"]] == largest > 0]
+    found = [r for r in found if r["valid"]] or found
+    return OF_CLOSED * found[-1]["result"]["throughput"] if found else None
 
 
 class Goal:
@@ -50,15 +65,22 @@ class Bounds:
     one; each may be None. A rate that was tried again counts by its last trial that can be judged, and
     a good rate above a bad one does not count: noise may let a trial pass, or fail, once.
     open: rates between them whose trials, fewer than TRIES, cannot be judged. limited: upper is a rate
-    where that remained so, and the system may be better."""
+    where that remained so, and the system may be better. With patience, a rate that failed in fewer
+    trials does not count yet if it failed narrowly (then it is open) or a higher one did not (doubted)."""
 
-    def __init__(self, trials, goal):
-        verdicts, tries = {}, {}
+    def __init__(self, trials, goal, patience=1):
+        verdicts, tries, loss = {}, {}, {}
         for t in trials:
             v = goal.test(t)
             tries[t["rate"]] = tries.get(t["rate"], 0) + 1
             if v is not None or t["rate"] not in verdicts:
-                verdicts[t["rate"]] = v
+                verdicts[t["rate"]], loss[t["rate"]] = v, t["loss"]
+        best = max((r for r, v in verdicts.items() if v), default=0)
+        failed = [r for r, v in verdicts.items() if v is False and tries[r] < patience]
+        self.doubted = sorted(r for r in failed if r < best)
+        for r in failed:
+            if r < best or loss[r] <= NARROWLY:
+                verdicts[r] = None
         self.upper = min((r for r, v in verdicts.items() if v is False), default=None)
         self.lower = max((r for r, v in verdicts.items() if v and self.below(r)), default=None)
         unknown = [r for r, v in verdicts.items() if v is None and self.below(r) and (self.lower is None or r > self.lower)]
@@ -80,16 +102,52 @@ def result(trials, goal):
             "limited": b.limited or bool(b.open), "trials": len(trials)}
 
 
-def next_rate(trials, goals, precision, lowest, highest):
+def narrow(lower, upper, precision):
+    return lower is not None and upper is not None and upper - lower <= precision * upper
+
+
+def coarse(found, how):
+    """Did the trials end before a result was as precise as the specification's "knee" asks for? Told of
+    searches with a guess, which go on for long enough as a rule."""
+    lower, upper = found["rate"], found["bad"]
+    return bool(how.get("highest")) and None not in (lower, upper) and not found["limited"] and \
+        not narrow(lower, upper, how["precision"]) and upper - lower > 1
+
+
+def tidy(rate):
+    scale = 10 ** max(0, len(str(int(rate))) - DIGITS)
+    return max(1, round(rate / scale) * scale)
+
+
+def from_guess(b, guess, lowest, highest):
+    """Outwards from the guess, in steps that grow, and never further than the middle of what is known."""
+    if b.upper is None:
+        return min(b.lower * min(GROWTH, STEP * b.lower / guess), highest)
+    if b.upper <= guess:
+        return max(b.upper * b.upper / guess / STEP, (b.lower * b.upper) ** 0.5 if b.lower else lowest)
+    return min(b.lower * min(GROWTH, STEP * b.lower / guess), (b.lower * b.upper) ** 0.5)
+
+
+def next_rate(trials, goals, precision, lowest, highest, guess=None):
     """The rate of the next trial, or None: every goal's interval is narrow enough. lowest and highest
-    limit what is asked for."""
+    limit what is asked for. guess: where to begin, whatever trials told before."""
+    if guess:
+        guess = tidy(min(max(guess, lowest), highest))
+        if all(t["rate"] != guess for t in trials):
+            return guess
     for goal in goals:
-        b = Bounds(trials, goal)
-        if b.lower is not None and b.upper is not None and b.upper - b.lower <= precision * b.upper:
+        b = Bounds(trials, goal, PATIENCE if guess else 1)
+        if b.doubted:
+            return b.doubted[-1]
+        if narrow(b.lower, b.upper, precision):
             continue
         if b.open:
             return b.open[len(b.open) // 2]
-        if b.upper is None:
+        if guess:
+            rate = tidy(from_guess(b, guess, lowest, highest))
+            if (b.lower or 0) < rate < (b.upper or rate + 1):
+                return rate
+        elif b.upper is None:
             rate = lowest if b.lower is None else min(b.lower * GROWTH, highest)
             if b.lower is None or rate > b.lower:
                 return rate
@@ -103,10 +161,10 @@ def next_rate(trials, goals, precision, lowest, highest):
     return None
 
 
-def run(measure, trials, goals, precision, lowest, highest, limit):
+def run(measure, trials, goals, precision, lowest, highest, limit, guess=None):
     """Searches: measure(rate) -> trial. trials holds what is known, and grows."""
     left = limit
-    while left > 0 and (rate := next_rate(trials, goals, precision, lowest, highest)) is not None:
+    while left > 0 and (rate := next_rate(trials, goals, precision, lowest, highest, guess)) is not None:
         trials.append(measure(rate))
         left -= 1
     return trials

@@ -37,7 +37,7 @@ def side_by_side(summary, case):
         row += [f"{median_of(c.get('p50'), duration)}, {median_of(c.get('p99'), duration)}" if c else "-" for c in list(closed.values())[:2]]
         if goal:
             k, a = first(case["knee"], system=s["name"], goal=goal), first(case["around"], system=s["name"])
-            row += [("at least " if k["at_least"] else "") + median_of(k["rate"], quantity) if k else "-"]
+            row += [("at least " if k["at_least"] or k["limited"] else "") + median_of(k["rate"], quantity) if k else "-"]
             row += [share(a["loss_below"]), share(a["of_peak"]) + (f" [{a['invalid']} invalid]" if a["invalid"] else "")] if a else ["-", "-"]
         for c in counted:
             i = first(counts, system=s["name"], closed=c)

@@ -56,13 +56,15 @@ def interrupted(*_):
 
 
 def print_plan(spec, seed):
+    import agreement
     import plan
     from progress import duration
 
     jobs = plan.jobs(spec, seed)
     for j in jobs:
         print(f"{j.key()}: {len(j.points)} points")
-    print(f"{len(jobs)} boots, about {duration(sum(plan.seconds_of(spec, j) for j in jobs))}")
+    seconds = sum(plan.seconds_of(spec, j) for j in jobs) + (agreement.seconds_of(spec) if spec.get("agreement") else 0)
+    print(f"{len(jobs)} boots, about {duration(seconds)}")
 
 
 def bench(argv):

@@ -6,9 +6,12 @@ import random
 import clients
 from spec import runs_on
 
-COUNT_GUESS = 8.0  # seconds for one count of instructions
-BOOT_GUESS = 5.0  # seconds, until a boot was seen
+COUNT_GUESS = 5.0  # seconds for one count of instructions
+BOOT_GUESS = {"linux": 6.0, "dpdk": 10.0}  # seconds until the first answer, by the kind of system
+OTHER_BOOT = 2.0
+COUNTING = 2  # times as long: how much longer a boot takes that is counted
 POINT_PAUSE = 0.3  # at least, after a point
+KNEE_WARMUP_MAX = 0.5  # seconds, before a trial
 STORES = ("redis", "memcached", "udpkv")  # their values have a size
 CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
 # Around the knee of the same boot: does it hold what it promises, and what happens far beyond?
@@ -39,7 +42,7 @@ class Point:
         return o
 
     def describe(self):
-        what = f"{self.rate:g}/s" if self.rate else self.closed["name"] if self.closed else self.kind
+        what = f"{self.rate:.10g}/s" if self.rate else self.closed["name"] if self.closed else self.kind
         if self.value is not None:
             what += f", {self.value} bytes"
         return f"{self.workload['name']} {self.client} {what}"
@@ -135,10 +138,18 @@ def point_seconds(spec):
     return spec["seconds"] + spec["warmup"] + POINT_PAUSE + 0.3  # to start and end the client
 
 
-def seconds_of(spec, job, boot=BOOT_GUESS):
+def boot_guess(job):
+    """Seconds until the first answer."""
+    return BOOT_GUESS.get(job.system["kind"], OTHER_BOOT) * (COUNTING if job.counting else 1)
+
+
+def trial_seconds(spec):
+    return spec["knee"]["seconds"] + min(spec["warmup"], KNEE_WARMUP_MAX) + POINT_PAUSE + 0.3
+
+
+def seconds_of(spec, job):
     """About how long a boot with its points takes."""
-    points = len(job.points) * point_seconds(spec)
-    trials = len(job.searches) * (spec["knee"]["trials"] + (len(AROUND) if spec["knee"].get("around") else 0)) * (spec["knee"]["seconds"] + POINT_PAUSE + 0.5)
     if job.counting:
-        return 2 * boot + len(job.points) * COUNT_GUESS
-    return boot + points + trials
+        return boot_guess(job) + len(job.points) * COUNT_GUESS
+    trials = spec["knee"]["trials"] + (len(AROUND) if spec["knee"].get("around") else 0)
+    return boot_guess(job) + len(job.points) * point_seconds(spec) + len(job.searches) * trials * trial_seconds(spec)

@@ -1,8 +1,9 @@
 """The generator's check of itself: before a sweep it is measured against the null server of `wherry load
 serve` at twice the top rate, in the sweep's own way; where it does not keep up, at half of that, and so
-on. Over vhost-user udpkv-dpdk takes that part, on this host without a guest (DPDK's virtio-user). What the
-generator kept up with stands on the page and limits the search for the knee; each point tells by
-itself whether it was late then. Used by sweep.py."""
+on. Where the search for the knee may go higher ("highest"), from there down, so that the generator's own limit
+is known. Over vhost-user udpkv-dpdk takes that part, on this host without a guest (DPDK's virtio-user). What the
+generator kept up with stands on the page and, without "highest", limits the search for the knee; each point tells
+by itself whether it was late then. Used by sweep.py."""
 
 import os
 import signal
@@ -20,7 +21,7 @@ ADDRESS = "127.0.0.1"
 SECONDS_MAX, WARMUP = 2, 0.2
 START_LIMIT = 10
 HALVINGS = 4
-TRIES = 2  # at a rate: one bad moment of the machine is forgiven
+TRIES = 2  # at a rate, unless "attempts" is less: one bad moment of the machine is forgiven
 GOOD_SHARE = 0.99
 NULL_NAME = "w0.wherry.test"
 LATE = 2  # seconds before the last of the answers is missed
@@ -66,6 +67,7 @@ class VhostServer:
     A store of its own is filled, since it is a real one."""
 
     MEMORY = 512  # MiB, of ordinary pages
+    RING = 1024  # four times a guest's: a moment without its CPU is not the generator's limit
 
     def __init__(self, workload, cpus, generator_cpu, work):
         self.port, echo = workload["port"], workload["proto"] == "udp"
@@ -73,7 +75,8 @@ class VhostServer:
         self.peer, self.process = Peer(socket_path, echo, generator_cpu, os.path.join(work, "null.log"), START_LIMIT), None
         cpu = (cpus or "0").split(",")[0].split("-")[0]
         words = ["-e"] if echo else ["-n", str(workload["options"].get("keys", 10000)), "-v", str(workload["options"].get("value-size", 64))]
-        argv = ["setpriv", "--pdeathsig", "KILL", program, f"--vdev=net_virtio_user0,path={socket_path},queues=1,mac={net.GUEST_MAC}",
+        argv = ["setpriv", "--pdeathsig", "KILL", program, "--vdev=net_virtio_user0,queues=1," +
+                f"path={socket_path},queue_size={self.RING},mac={net.GUEST_MAC}",
                 "--no-pci", "--no-huge", "--no-shconf", "-m", str(self.MEMORY), "--no-telemetry", "--log-level=error", "-l", cpu, "--"]
         try:
             self.process = subprocess.Popen(argv + words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -135,26 +138,46 @@ def against_null(sweep, workload, rate):
             server.stop()
 
 
+def rates_of(spec, workload):
+    """The rates to be tried, from high to low, and the one that has to be kept up with, twice the top rate.
+    They begin higher if the search for the knee may go there, for the generator's own limit."""
+    rates = spec["rates"] if workload["rates"] is None else workload["rates"]
+    needed, knee = 2 * max(rates, default=0), spec["knee"]
+    first = knee["trials"] and knee.get("highest") or 0
+    beyond = [first / 2 ** i for i in range(HALVINGS) if first / 2 ** i > needed]
+    return (beyond + [needed / 2 ** i for i in range(HALVINGS)] if rates else []), needed
+
+
+def limit(check, rates, needed, tries=TRIES):
+    """The first of the rates that check(rate) passes, or 0. Where it is higher than needed, and not the
+    first, the middle between it and the one that failed is tried, too."""
+    def passes(rate):
+        return any(check(rate) for _ in range(tries))
+
+    found = next((i for i, rate in enumerate(rates) if passes(rate)), None)
+    if found is None:
+        return 0
+    if found and rates[found] > needed:
+        middle = round((rates[found] * rates[found - 1]) ** 0.5)
+        return middle if passes(middle) else rates[found]
+    return rates[found]
+
+
 def run(sweep):
     """By workload, the rate that the generator kept up with."""
     proven = {}
     for workload in sweep.spec["workloads"]:
-        rates = sweep.spec["rates"] if workload["rates"] is None else workload["rates"]
-        if not rates:
-            continue
-        rate = 2 * rates[-1]
-        for attempt in range(HALVINGS * TRIES):
-            sweep.progress.show("self-check", f"{workload['name']} {rate:g}/s against a null server")
+        rates, needed = rates_of(sweep.spec, workload)
+
+        def check(rate, workload=workload, needed=needed):
+            sweep.progress.restart()
+            sweep.progress.show("self-check", f"{workload['name']} {rate:.10g}/s against a null server")
             record = against_null(sweep, workload, rate)
             sweep.store.add(record)
-            if record["passed"]:
-                break
-            if attempt % TRIES < TRIES - 1:
-                continue
-            sweep.progress.say(f"self-check, {workload['name']}: the generator does not keep up at {rate:g}/s: "
-                               f"{'; '.join(record['why'])}")
-            rate /= 2
-        else:
-            rate = 0
-        proven[workload["name"]] = rate
+            if not record["passed"] and rate <= needed:
+                sweep.progress.say(f"self-check, {workload['name']}: the generator does not keep up at {rate:.10g}/s: "
+                                   f"{'; '.join(record['why'])}")
+            return record["passed"]
+
+        proven[workload["name"]] = limit(check, rates, needed, min(TRIES, sweep.attempts))
     return proven

@@ -288,7 +288,7 @@ WORKLOAD = {"name": (name, REQUIRED), "proto": (one_of(*PROTOS), REQUIRED), "por
             "clients": (list_of(one_of(*CLIENTS), 1), None), "count": (list_of(text), None)}
 GOALS = {"loss": (number(0, 0.5), 0.01), "p99": (nullable(number(0.001, 1e6)), None)}
 KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precision": (number(0.005, 0.5), 0.05),
-        "around": (boolean, False)}
+        "around": (boolean, False), "highest": (nullable(number(1, 1e8)), None)}
 CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None)}
 INSTRUCTIONS = {"requests": (whole(0, 10000000), 2000)}
 AGREEMENT = {"program": (name, REQUIRED), "system": (name, REQUIRED), "window": (whole(1, WINDOW_MAX), 32),
@@ -301,6 +301,7 @@ MAY_BE_SHORT = {
     "seconds": (number(0.2, 3600), 10),
     "warmup": (number(0, 600), 1),
     "repeats": (whole(1, 100), 5),
+    "attempts": (whole(1, 10), 3),
     "clients": (list_of(one_of(*CLIENTS), 1), lambda: ["load"]),
     "knee": (obj(KNEE), lambda: {k: d for k, (_, d) in KNEE.items()}),
     "sweeps": (list_of(sweep), list),

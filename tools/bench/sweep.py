@@ -20,7 +20,7 @@ from files import Files
 from progress import Progress, duration
 from store import StoreError
 
-ATTEMPTS = 3  # at a point where the generator was late: the machine's doing, and it may do better
+ATTEMPTS = 3  # of specifications without "attempts", such as older records have
 FAILURES_MAX = 2  # boots in a row of one system and setting that fail before the rest is left out
 
 
@@ -47,6 +47,8 @@ class Sweep:
         self.proven = {}  # by workload, the rate that the generator kept up with in its self-check
         self.query = None
         self.ours = plan.generator(spec)
+        # At a point where the generator was late: the machine's doing, and it may do better.
+        self.attempts = spec.get("attempts", ATTEMPTS)
         self.stored = None  # of udpkv: the size of its values and how many keys
 
     # -- the whole
@@ -57,10 +59,12 @@ class Sweep:
             return
         net.prepare()
         self.store.add(environ.record(self.spec))
-        self.progress = Progress(sum(plan.seconds_of(self.spec, j) for j in left))
+        agree = self.spec.get("agreement") and not any(r["record"] == "agreement" for r in self.store.records)
+        self.progress = Progress(sum(plan.seconds_of(self.spec, j) for j in left) +
+                                 (agreement.seconds_of(self.spec) if agree else 0))
         self.progress.say(f"{len(left)} boots, about {duration(self.progress.left)}; records go to {self.store.path}")
         self.proven = selfcheck.run(self)
-        self.progress.start = time.monotonic()
+        self.progress.restart()
         for job in left:
             self.progress.begin(plan.seconds_of(self.spec, job))
             if self.hopeless(job):
@@ -69,7 +73,7 @@ class Sweep:
             else:
                 self.boot(job)
             self.progress.end()
-        if self.spec.get("agreement") and not any(r["record"] == "agreement" for r in self.store.records):
+        if agree:
             agreement.run(self)
         self.store.add({"record": "end", "time": time.time()})
 
@@ -114,6 +118,7 @@ class Sweep:
             with systems.Boot(image, job.setting, counts, workload["proto"] == "udp") as boot:
                 boot.wait_ready(workload, self.first_query(workload))
                 booting = False
+                self.progress.step(plan.boot_guess(job))
                 self.store.add({"record": "boot", "boot": self.boots, "job": job.key(), "time": time.time(),
                                 "seconds": boot.seconds, "memory": boot.memory(), **self.where(job)})
                 if job.counting:
@@ -149,7 +154,7 @@ class Sweep:
     def points(self, job, boot, title):
         filled = set()
         for point in job.points:
-            for attempt in range(1, ATTEMPTS + 1):
+            for attempt in range(1, self.attempts + 1):
                 record = self.known.get(f"{job.key()}/{point.key(attempt)}") or \
                     self.point(job, boot, title, point, filled, attempt)
                 if not was_late(record):
@@ -166,6 +171,10 @@ class Sweep:
         searched = sum(r["kind"] == plan.KNEE for r in known)
         tries = {}
         rates = spec["rates"] if workload["rates"] is None else workload["rates"]
+        highest, guess = spec["knee"].get("highest"), None
+        if highest:  # what the generator cannot do, each trial tells: one bad moment is not to cut off them all
+            guess = self.guess(job, workload)
+        highest = max(rates[-1], highest or self.proven.get(workload["name"], 0))
 
         def measure(rate):
             point = plan.Point(plan.KNEE, self.ours, workload, rate=rate)
@@ -173,16 +182,22 @@ class Sweep:
             return knee.trial_of(self.point(job, boot, title, point, filled, tries[rate])) or \
                 {"rate": rate, "loss": 1.0, "p99": None, "valid": True}
 
-        knee.run(measure, trials, knee.goals_of(spec), spec["knee"]["precision"], max(1, rates[0] / 8),
-                 max(rates[-1], self.proven.get(workload["name"], 0)), spec["knee"]["trials"] - searched)
+        knee.run(measure, trials, knee.goals_of(spec), spec["knee"]["precision"], max(1, rates[0] / 8), highest,
+                 spec["knee"]["trials"] - searched, guess)
         if spec["knee"].get("around"):
             self.around(job, boot, title, workload, filled, knee.result(trials, knee.goals_of(spec)[0])["rate"])
+
+    def guess(self, job, workload):
+        """Where to begin the search: by the closed loop of this boot with the most under way."""
+        closed = [r for r in self.store.records if r["record"] == "point" and r["job"] == job.key() and r["result"] and
+                  r["client"] in clients.OURS and r["workload"] == workload["name"] and r["kind"] == plan.CLOSED]
+        return knee.guess(closed, {c["name"]: c["options"].get("window", 0) for c in workload["closed"]})
 
     def around(self, job, boot, title, workload, filled, found):
         """Below the knee and beyond it, if it was found."""
         for kind, factor in plan.AROUND.items():
             point = plan.Point(kind, self.ours, workload, rate=found and round(factor * found))
-            for attempt in range(1, ATTEMPTS + 1 if found else 1):
+            for attempt in range(1, self.attempts + 1 if found else 1):
                 record = self.known.get(f"{job.key()}/{point.key(attempt)}") or \
                     self.point(job, boot, title, point, filled, attempt)
                 if not was_late(record):
@@ -202,7 +217,8 @@ class Sweep:
     def point(self, job, boot, title, point, filled, attempt):
         """Measures it; returns its record. Raises Dead when the system ended under it."""
         spec, key = self.spec, f"{job.key()}/{point.key(attempt)}"
-        seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], 0.5)) if point.kind in (plan.KNEE, *plan.AROUND) else \
+        searching = point.kind in (plan.KNEE, *plan.AROUND)
+        seconds, warmup = (spec["knee"]["seconds"], min(spec["warmup"], plan.KNEE_WARMUP_MAX)) if searching else \
             (spec["seconds"], spec["warmup"])
         options = point.options()
         filling = (point.workload, options, point.value, filled)
@@ -237,7 +253,7 @@ class Sweep:
             raise Dead
         if not boot.settle(plan.POINT_PAUSE):
             self.store.add({"record": "unsettled", "job": job.key(), "boot": self.boots, "after": key, **self.where(job)})
-        self.progress.step(seconds + warmup + plan.POINT_PAUSE + 0.3)
+        self.progress.step(plan.trial_seconds(spec) if searching else plan.point_seconds(spec))
         return record
 
     def count(self, job, boot, counts, title):

@@ -48,6 +48,8 @@ def cases_knee(summary, case):
             text += f"; at least, in {k['at_least']} boots"
         if k["limited"]:
             text += f"; limited by the generator in {k['limited']}"
+        if k["coarse"]:
+            text += f"; the search ended early in {k['coarse']}"
         if k["none"]:
             text += f"; no rate was good in {k['none']}"
         rows.append([k["goal"], label[k["system"]], text])

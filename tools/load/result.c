@@ -62,7 +62,7 @@ static void invalid_because(const struct result *r, struct words *why)
     if (lag > bound)
         words_addf(why, "the generator was late: send lag p99 %.3f ms, bound %.3f ms",
                    (double)lag / 1e6, (double)bound / 1e6);
-    if (cpu > CPU_BOUND)
+    if (cpu > CPU_BOUND && !(r->polls && r->o->rate > 0))
         words_addf(why, "the generator was short of CPU: %.0f %% of its %u core%s used", 100 * cpu,
                    r->o->threads, r->o->threads == 1 ? "" : "s");
     if (t->errors[ERROR_PORTS])

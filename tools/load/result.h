@@ -15,6 +15,9 @@ struct result {
     const struct words *why; /* reasons why it is not valid */
     const char *members;     /* of the object: ,"name":value... */
     const char *lines;       /* to read */
+    /* It polls: in an open loop one request that is due makes a poll a busy one, as fifty would, so
+     * that only being late tells of too much load. */
+    bool polls;
 };
 
 /* To --out (whole or not at all) or stdout; dies if it cannot be written. */

@@ -14,10 +14,11 @@
 #define MS UINT64_C(1000000)
 
 enum {
-    RECEIVE = 64,      /* frames taken from the device at a time */
-    DUE_AT_ONCE = 256, /* open loop: requests issued before the device is looked at again */
-    LOOK_US = 200,     /* while waiting for the guest */
-    SERVE_MS = 5,      /* between runs */
+    RECEIVE = 64,  /* frames taken from the device at a time */
+    AT_ONCE = 256, /* a poll takes, or (open loop) issues, so many at most: alike, so that one
+                    * that is in time with its requests is in time with their answers */
+    LOOK_US = 200, /* while waiting for the guest */
+    SERVE_MS = 5,  /* between runs */
     ASK_AGAIN_MS = 100,
     FILL_WINDOW = 64,
     FILL_TIMEOUT_MS = 200,
@@ -107,7 +108,7 @@ static unsigned send_queue(struct gen *g)
         if (sent < n)
             leave_out_jumbo(g);
         total += sent;
-    } while (sent == n && total < DUE_AT_ONCE);
+    } while (sent == n && total < AT_ONCE);
     return total;
 }
 
@@ -328,17 +329,21 @@ static void take(struct gen *g, const struct rte_mbuf *m, uint64_t now)
 static unsigned receive(struct gen *g)
 {
     struct rte_mbuf *frames[RECEIVE];
-    unsigned n = peer_receive(&g->peer, frames, RECEIVE);
+    unsigned total = 0, n;
     uint64_t now;
 
-    if (n == 0)
-        return 0;
-    now = clock_ns();
-    g->counts.frames_in += n;
-    for (unsigned i = 0; i < n; i++)
-        take(g, frames[i], now);
-    rte_pktmbuf_free_bulk(frames, n);
-    return n;
+    do {
+        n = peer_receive(&g->peer, frames, RECEIVE);
+        if (n == 0)
+            break;
+        now = clock_ns();
+        g->counts.frames_in += n;
+        for (unsigned i = 0; i < n; i++)
+            take(g, frames[i], now);
+        rte_pktmbuf_free_bulk(frames, n);
+        total += n;
+    } while (n == RECEIVE && total < AT_ONCE);
+    return total;
 }
 
 /* ---- what is due ---- */
@@ -403,7 +408,7 @@ static unsigned issue_open(struct gen *g, uint64_t now)
 
     if (gen_stop)
         g->end = g->next_due;
-    for (; n < DUE_AT_ONCE && g->next_due <= now && g->next_due < g->end; n++) {
+    for (; n < AT_ONCE && g->next_due <= now && g->next_due < g->end; n++) {
         uint64_t due = g->next_due;
         bool recorded = due >= g->window;
         struct flight *e = NULL;
@@ -471,7 +476,8 @@ static uint64_t loop(struct gen *g, bool open, unsigned window, uint64_t timeout
             c->wall = -(double)now / 1e9;
             state = 1;
         }
-        bool done = now >= g->end || (open ? g->next_due >= g->end : g->exhausted);
+        /* Open: whatever was due is issued, however late. */
+        bool done = open ? g->next_due >= g->end : now >= g->end || g->exhausted;
         bool over = done && !g->flights.live && (!g->nr_again || gen_stop || !g->budget);
         if (state == 1 && (now >= g->end || over)) {
             after = usage();
