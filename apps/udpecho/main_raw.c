@@ -8,16 +8,17 @@
 #define PORT  7777
 #define BURST 32
 
-WHERRY_INLINE bool answer(struct wherry_packet *p, void *q)
+static struct wherry_netq q; /* what the loop looks at has an address that it knows */
+
+WHERRY_INLINE bool answer(struct wherry_packet *p, void *arg)
 {
-    wherry_udp_turn(q, p);
+    wherry_udp_turn(&q, p);
     return true;
 }
 
 int main(int argc, char **argv)
 {
     struct wherry_packet p[BURST];
-    struct wherry_netq q;
     int r = wherry_netq_open(&q, 0);
 
     if (r == 0)
@@ -27,7 +28,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (;;) {
-        if (wherry_netq_serve(&q, p, BURST, answer, &q) == 0)
+        if (wherry_netq_serve(&q, p, BURST, answer, NULL) == 0)
             wherry_netq_wait(&q, WHERRY_FOREVER);
     }
 }

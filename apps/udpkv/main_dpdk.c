@@ -232,16 +232,19 @@ static inline int accept_any(const struct rte_mbuf *m)
     uint64_t sum = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
     bool known = sum == RTE_MBUF_F_RX_L4_CKSUM_GOOD || sum == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 
-    if (likely(m->nb_segs == 1 && m->data_len >= HEADERS &&
-               wherry_usual(&s.q, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, known)))
+    if (likely(
+            m->nb_segs == 1 && m->data_len >= HEADERS &&
+            wherry_usual(&s.q, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len - HEADERS, known)))
         return m->data_len - HEADERS;
     return accept_frame(m);
 }
 
 static inline size_t handle(struct kv_request *r, uint8_t *data, size_t room)
 {
-    if (kv_is_here(r->home, data, r->verdict, s.now))
-        return kv_reply_quick(s.kv, r->home, data, data);
+    if (kv_is_here(r->home, data, r->verdict, s.now)) {
+        s.kv->stats.hits++;
+        return kv_reply_quick(r->home, data, data);
+    }
     return kv_handle_other(s.kv, r, data, room, s.now);
 }
 

@@ -1,7 +1,7 @@
 /*
  * udpkv on the raw network interface: an image that is nothing but the store and the driver.
- * Requests are taken in bursts, all of their slots are prefetched, and each answer is made in the
- * frame that asked.
+ * Requests are taken in bursts, all of their slots are prefetched if the cache is not likely to
+ * have them, and each answer is made in the frame that asked.
  *
  *     wherry run build/apps/udpkv-raw -- [ITEMS [VALUE-BYTES]]
  *
@@ -30,108 +30,78 @@ static uint64_t number(const char *s)
     return *s ? 0 : v;
 }
 
-struct server {
-    struct wherry_netq *q;
-    struct kv *kv;
-    struct kv_request *next;
-    unsigned room; /* for a reply */
+/* What the loop looks at has an address that is known: it has no register to spare for one. */
+static struct wherry_netq q;
+static struct kv *kv;
+static struct kv_store where; /* kv's, for what never changes: seed, slots, homes */
+static struct {
     uint32_t now;
-};
+    unsigned room; /* for a reply */
+    size_t reply;  /* length of serve_other()'s */
+    unsigned slow; /* requests of this burst that it had; the others are hits */
+} server;
 
-/* ---- Each request when it comes: for a store that the cache holds ---- */
-
-/* Any other, and one whose item is not in the slot home. */
-static __attribute__((noinline)) size_t serve_other(const struct server *s, uint8_t *data,
-                                                    size_t len, struct kv_slot *home)
+/* Any request that is not for the fast path, or whose item is not there. */
+static WHERRY_SELDOM void serve_other(uint8_t *frame, size_t len)
 {
-    struct kv_slot *away = home ? kv_quick_away(home, data, len, s->now) : NULL;
-    struct kv_request r = {.data = data, .home = home, .verdict = (uint32_t)len};
+    uint8_t *data = frame + WHERRY_UDP_DATA;
+    struct kv_request r;
 
-    if (away)
-        return kv_reply_quick(s->kv, away, data, data);
-    if (!home)
-        kv_begin_other(s->kv, &r, data, len);
-    return kv_handle_other(s->kv, &r, data, s->room, s->now);
+    server.slow++;
+    kv_begin(kv, &r, data, len);
+    server.reply = kv_handle_other(kv, &r, data, server.room, server.now);
 }
 
 WHERRY_INLINE bool serve(struct wherry_packet *p, void *arg)
 {
-    const struct server *s = arg;
     uint8_t *data = wherry_udp_data(p);
     size_t len = wherry_udp_len(p);
-    struct kv_slot *home;
+    struct kv_slot *slot;
 
-    if (!kv_likely(kv_is_quick(s->kv, data, len, &home)))
-        len = serve_other(s, data, len, NULL);
-    else if (kv_is_here(home, data, len, s->now))
-        len = kv_reply_quick(s->kv, home, data, data);
-    else
-        len = serve_other(s, data, len, home);
-    if (!kv_likely(len))
-        return false;
-    wherry_udp_answer(s->q, p, (unsigned)len);
+    if (kv_likely(kv_is_quick(&where, data, len, &slot) &&
+                  kv_quick(&slot, data, len, server.now))) {
+        len = kv_reply_quick(slot, data, data);
+    } else {
+        serve_other(p->data, len);
+        len = server.reply;
+        if (len == 0)
+            return false;
+    }
+    wherry_udp_answer(&q, p, len);
     return true;
 }
 
-/* ---- All slots of a burst are fetched, then each is answered: for a larger one ---- */
-
-WHERRY_INLINE void begin(struct wherry_packet *p, void *arg)
+/* Has the slot fetched that a frame's key belongs to, if it has one of 8 to 16 bytes. */
+WHERRY_INLINE void fetch(const uint8_t *frame, void *arg)
 {
-    struct server *s = arg;
+    const uint8_t *data = frame + WHERRY_UDP_DATA;
+    size_t key_len = data[offsetof(struct kv_head, key_len)];
 
-    if (!kv_likely(kv_begin_quick(s->kv, s->next, wherry_udp_data(p), wherry_udp_len(p))))
-        kv_begin_other(s->kv, s->next, wherry_udp_data(p), wherry_udp_len(p));
-    s->next++;
+    if (kv_likely(key_len - KV_QUICK_KEY_MIN <= KV_QUICK_KEY_MAX - KV_QUICK_KEY_MIN))
+        kv_prefetch(kv_home(&where, kv_hash_quick(&where, data + KV_HEAD, key_len)));
 }
 
-WHERRY_INLINE bool finish(struct wherry_packet *p, void *arg)
+/* For a store that the cache holds, and for a larger one. */
+static __attribute__((noinline)) unsigned serve_near(struct wherry_packet *p)
 {
-    struct server *s = arg;
-    struct kv_request *r = s->next++;
-    uint8_t *data = wherry_udp_data(p);
-    size_t n;
-
-    if (kv_is_here(r->home, r->data, r->verdict, s->now))
-        n = kv_reply_quick(s->kv, r->home, data, data);
-    else
-        n = r->verdict >= KV_QUICK_MIN ? serve_other(s, data, r->verdict, r->home)
-                                       : kv_handle_other(s->kv, r, data, s->room, s->now);
-    if (!kv_likely(n))
-        return false;
-    wherry_udp_answer(s->q, p, (unsigned)n);
-    return true;
+    return wherry_netq_serve(&q, p, BURST, serve, NULL);
 }
 
-static __attribute__((noinline)) unsigned serve_each(struct server *s, struct wherry_packet *p)
+static __attribute__((noinline)) unsigned serve_far(struct wherry_packet *p)
 {
-    struct server local = *s; /* nobody else can see it: it is in registers */
-
-    return wherry_netq_serve(s->q, p, BURST, serve, &local);
-}
-
-static __attribute__((noinline)) unsigned serve_burst(struct server *s, struct wherry_packet *p)
-{
-    struct kv_request r[BURST];
-    struct server first = *s, second = *s;
-    unsigned n;
-
-    first.next = second.next = r;
-    n = wherry_netq_rx_each(s->q, p, BURST, begin, &first);
-    if (n > 0)
-        wherry_netq_tx_each(s->q, p, n, finish, &second);
-    return n;
+    return wherry_netq_serve_ahead(&q, p, BURST, fetch, serve, NULL);
 }
 
 static struct kv *make_store(uint64_t items, size_t value_bytes)
 {
     size_t bytes = kv_bytes(items, value_bytes);
     void *memory = wherry_alloc(bytes);
-    struct kv *kv = memory ? kv_init(memory, bytes, value_bytes, wherry_random()) : NULL;
+    struct kv *made = memory ? kv_init(memory, bytes, value_bytes, wherry_random()) : NULL;
 
-    if (!kv)
+    if (!made)
         wherry_print("udpkv: %lu items of %zu bytes need %zu bytes of memory\n", items, value_bytes,
                      bytes);
-    return kv;
+    return made;
 }
 
 int main(int argc, char **argv)
@@ -140,9 +110,6 @@ int main(int argc, char **argv)
     uint64_t value_bytes = argc > 2 ? number(argv[2]) : VALUE_BYTES;
     struct wherry_packet p[BURST];
     struct wherry_netdev_info info;
-    struct wherry_netq q;
-    struct server s;
-    struct kv *kv;
     bool cached;
     int r;
 
@@ -163,8 +130,9 @@ int main(int argc, char **argv)
         return 1;
     }
     wherry_netq_info(&q, &info);
-    s = (struct server){.q = &q, .kv = kv, .room = info.mtu - WHERRY_IP_HLEN - WHERRY_UDP_HLEN};
-    if (s.room < KV_QUICK_ROOM) {
+    where = *kv_store_of(kv);
+    server.room = info.mtu - WHERRY_IP_HLEN - WHERRY_UDP_HLEN;
+    if (server.room < KV_QUICK_ROOM) {
         wherry_print("udpkv: the interface's MTU of %u is too small\n", info.mtu);
         return 1;
     }
@@ -174,8 +142,10 @@ int main(int argc, char **argv)
     for (;;) {
         unsigned n;
 
-        s.now = (uint32_t)(wherry_now() / NSEC_PER_SEC);
-        n = cached ? serve_each(&s, p) : serve_burst(&s, p);
+        server.now = (uint32_t)(wherry_now() / NSEC_PER_SEC);
+        n = cached ? serve_near(p) : serve_far(p);
+        kv->stats.hits += n - server.slow;
+        server.slow = 0;
         if (!control_run() && n == 0)
             wherry_netq_wait(&q, WHERRY_FOREVER);
     }

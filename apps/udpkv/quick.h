@@ -27,21 +27,21 @@ size_t kv_handle_other(struct kv *kv, struct kv_request *r, void *reply, size_t 
 
 /* Is it a GET that is for the fast path? Then *home is where its key belongs. A right one has just
  * one head, but for its id, at each length. */
-static inline bool kv_is_quick(struct kv *kv, const uint8_t *p, size_t len, struct kv_slot **home)
+static inline bool kv_is_quick(const struct kv_store *st, const uint8_t *p, size_t len,
+                               struct kv_slot **home)
 {
     if (!kv_likely(len - KV_QUICK_MIN <= KV_QUICK_MAX - KV_QUICK_MIN &&
                    kv_load64(p) == ((len << 24) + (KV_VERSION | KV_GET << 8) - (KV_HEAD << 24))))
         return false;
-    *home = kv_home(&kv->store, kv_hash_quick(&kv->store, p + KV_HEAD, len - KV_HEAD));
+    *home = kv_home(st, kv_hash_quick(st, p + KV_HEAD, len - KV_HEAD));
+    __asm__("" : "+r"(*home)); /* or else it is made anew of its sum for each use */
     return true;
 }
 
-/* The length of the reply. out has KV_QUICK_ROOM, and may be p. */
-static inline size_t kv_reply_quick(struct kv *kv, struct kv_slot *s, const uint8_t *p,
-                                    uint8_t *out)
+/* The length of the reply. out has KV_QUICK_ROOM, and may be p. The caller counts the hit. */
+static inline size_t kv_reply_quick(struct kv_slot *s, const uint8_t *p, uint8_t *out)
 {
     s->age = KV_FRESH;
-    kv->stats.hits++;
     kv_store64(out, s->reply);
     if (out != p)
         kv_store64(out + 8, kv_load64(p + 8));
@@ -60,22 +60,24 @@ static inline bool kv_is_here(const struct kv_slot *s, const uint8_t *p, size_t 
                      now < s->expires);
 }
 
-/* Where such an item is, if it is in another slot than home; else NULL. */
-static inline struct kv_slot *kv_quick_away(struct kv_slot *home, const uint8_t *p, size_t len,
-                                            uint32_t now)
+/* Is it in the slot *s, its home, or behind it? Then *s is where. */
+static inline bool kv_quick(struct kv_slot **s, const uint8_t *p, size_t len, uint32_t now)
 {
-    for (uint32_t hop = home->hop & ~UINT32_C(1); hop; hop &= hop - 1) {
-        struct kv_slot *s = home + __builtin_ctz(hop);
+    struct kv_slot *home = *s;
 
-        if (kv_is_here(s, p, len, now))
-            return s;
+    if (kv_is_here(home, p, len, now))
+        return true;
+    for (uint32_t hop = home->hop & ~UINT32_C(1); hop; hop &= hop - 1) {
+        *s = home + __builtin_ctz(hop);
+        if (kv_is_here(*s, p, len, now))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 static inline bool kv_begin_quick(struct kv *kv, struct kv_request *r, const void *data, size_t len)
 {
-    if (!kv_likely(kv_is_quick(kv, data, len, &r->home)))
+    if (!kv_likely(kv_is_quick(&kv->store, data, len, &r->home)))
         return false;
     kv_prefetch(r->home);
     r->data = data;

@@ -212,8 +212,10 @@ static size_t handle_away(struct kv *kv, struct kv_request *r, uint8_t *reply, s
             continue;
         if (now >= s->expires || room < KV_QUICK_ROOM)
             break;
-        if (s->quick)
-            return kv_reply_quick(kv, s, r->data, reply);
+        if (s->quick) {
+            kv->stats.hits++;
+            return kv_reply_quick(s, r->data, reply);
+        }
         return reply_value(kv, r, s, reply, room);
     }
     return get(kv, r, key_len, reply, room, now);
@@ -227,8 +229,10 @@ size_t kv_handle_other(struct kv *kv, struct kv_request *r, void *reply, size_t 
 
 size_t kv_handle(struct kv *kv, struct kv_request *r, void *reply, size_t room, uint32_t now)
 {
-    if (kv_is_here(r->home, r->data, r->verdict, now) && kv_likely(room >= KV_QUICK_ROOM))
-        return kv_reply_quick(kv, r->home, r->data, reply);
+    if (kv_is_here(r->home, r->data, r->verdict, now) && kv_likely(room >= KV_QUICK_ROOM)) {
+        kv->stats.hits++;
+        return kv_reply_quick(r->home, r->data, reply);
+    }
     return kv_handle_other(kv, r, reply, room, now);
 }
 

@@ -122,7 +122,9 @@ static inline void kv_store64(void *p, uint64_t v)
 static inline void kv_copy16(uint8_t *to, const uint8_t *from)
 {
 #ifdef __SSE2__
-    __builtin_memcpy(to, from, 16);
+    typedef uint64_t pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+    *(pair *)to = *(const pair *)from;
 #else
     kv_store64(to, kv_load64(from));
     kv_store64(to + 8, kv_load64(from + 8));

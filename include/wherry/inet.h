@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <wherry/netdev.h>
+#include <wherry/words.h>
 
 #define WHERRY_ETH_HLEN 14u
 #define WHERRY_IP_HLEN  20u
@@ -48,39 +49,52 @@ static inline void wherry_udp_turn(const struct wherry_netq *q, struct wherry_pa
     p->csum_off = WHERRY_UDP_CSUM;
 }
 
+/* Octets 0 to 5 of an IP header, TOS 0 and id 0, and the UDP length. */
+static const uint64_t wherry_reply[2] = {
+    (1ull << 32) + 1,
+    (0x45ull << 56) + ((WHERRY_IP_HLEN + WHERRY_UDP_HLEN + 0ull) << 32) + WHERRY_UDP_HLEN};
+
 /*
- * The same, for an answer with other content: len bytes of it lie at wherry_udp_data() already. The
- * IP header is made anew. The device makes the UDP checksum if it can, else there is none, as RFC
- * 768 allows.
+ * The same, for an answer with other content: len bytes of it lie at wherry_udp_data() already, not
+ * more than the block has room for. The IP header is made anew. The device makes the UDP checksum
+ * if it can, else there is none, as RFC 768 allows.
  */
 static inline void wherry_udp_answer(const struct wherry_netq *q, struct wherry_packet *p,
-                                     unsigned len)
+                                     size_t len)
 {
-    /* The IP header's first word with TOS 0, an atomic datagram (RFC 6864 §4), TTL and protocol. */
-    const uint32_t id_frag = 0x40u << 16, ttl_proto = WHERRY_TTL | 17u << 8;
     uint8_t *ip = p->data + WHERRY_ETH_HLEN, *udp = ip + WHERRY_IP_HLEN;
-    uint16_t udp_len = __builtin_bswap16((uint16_t)(len + WHERRY_UDP_HLEN));
-    uint16_t ip_len = __builtin_bswap16((uint16_t)(len + WHERRY_UDP_HLEN + WHERRY_IP_HLEN));
-    uint64_t ips, sum, first = 0x45 | (uint64_t)ip_len << 16 | (uint64_t)id_frag << 32;
-    uint32_t s, second = udp_len;
+    uint64_t first;
+    uint32_t sum, ip_sum, udp_len;
 
-    __builtin_memcpy(&ips, ip + 12, 8);
+    if (len > WHERRY_BUF_ROOM - WHERRY_UDP_DATA)
+        __builtin_unreachable();
+    first = wherry_lengths(len, wherry_reply);
+    udp_len = (uint32_t)(first >> 48);
+    wherry_put64(ip, first);
+    /* DF, since it is an atomic datagram (RFC 6864 §4), TTL and protocol. */
+    wherry_put32(ip + 6, 0x40u | WHERRY_TTL << 16 | 17u << 24);
+    /* The pseudo header's sum (RFC 768), in the upper half in the end. */
+    __builtin_memcpy(&sum, ip + 12, 4);
+    __asm__("addl %[to], %[sum]\n\t"
+            "adcl %[len], %[sum]\n\t"
+            "adcl $17 << 8, %[sum]\n\t"
+            "adcl $0, %[sum]"
+            : [sum] "+r"(sum)
+            : [to] "m"(*(const uint32_t *)(ip + 16)), [len] "r"(udp_len)
+            : "cc");
+    sum += sum << 16 | sum >> 16;
+    wherry_put32(udp + 4, udp_len | (sum & q->csum_mask));
+    /* The IP header's is that and its other words. Octets swapped, 20 stays 20 (mod 65535): what
+     * the IP length has more than the UDP length needs no swap of its own. */
+    sum >>= 16;
+    ip_sum = 0xffff - ((WHERRY_IP_HLEN << 8) + 0x45 + 0x40 + WHERRY_TTL);
+    __asm__("subl %[sum], %[ip_sum]\n\t"
+            "sbbl $0, %[ip_sum]"
+            : [ip_sum] "+r"(ip_sum)
+            : [sum] "r"(sum)
+            : "cc");
+    wherry_put16(ip + 10, (uint16_t)ip_sum);
     wherry_udp_turn(q, p);
-    /* The pseudo header's sum in the upper half of s. Octets swapped, 20 stays 20 (mod 65535):
-     * what the IP length has more than the UDP length needs no swap of its own. */
-    if (__builtin_add_overflow(ips, (uint64_t)udp_len + (17u << 8), &sum))
-        sum++;
-    sum += sum << 32 | sum >> 32;
-    s = (uint32_t)(sum >> 32);
-    s += s << 16 | s >> 16;
-    second |= s & q->csum_mask;
-    s >>= 16;
-    s += (WHERRY_IP_HLEN << 8) + 0x45 + 0x40 + WHERRY_TTL;
-    s = (s & 0xffff) + (s >> 16);
-    s = (~s & 0xffff) << 16 | ttl_proto;
-    __builtin_memcpy(ip, &first, 8);
-    __builtin_memcpy(ip + 8, &s, 4);
-    __builtin_memcpy(udp + 4, &second, 4);
     p->len = (uint16_t)(len + WHERRY_UDP_DATA);
-    p->flags = (uint8_t)q->tx_csum;
+    p->flags = q->tx_csum;
 }

@@ -86,7 +86,7 @@ struct wherry_netq {
     struct netdev *dev;
     uint32_t ip;          /* of the interface, network order */
     uint16_t port;        /* steered: a UDP port, network order; 0: every frame */
-    uint16_t tx_csum;     /* 1: as in the info */
+    bool tx_csum;         /* as in the info */
     uint32_t csum_mask;   /* of an answer's UDP checksum, in the upper half: 0 if there is none */
     uint64_t from;        /* octets 6 to 13 of an IPv4 frame from here: address and type */
     uint64_t to, to_mask; /* octets 30 to 37 of a frame that is steered here: address and ports */

@@ -61,7 +61,7 @@ static bool match(const struct wherry_netq *q, struct wherry_packet *p)
         return false;
     p->len = (uint16_t)len;
     return p->flags & (WHERRY_CSUM_OK | WHERRY_CSUM_TODO) || wherry_get16(udp + 6) == 0 ||
-           wherry_udp_good(f, len);
+           wherry_udp_good(f, len - 42);
 }
 
 static __attribute__((noinline)) void elsewhere(struct wherry_netq *q,
@@ -108,6 +108,13 @@ void wherry_netq_rx_begin(struct wherry_netq *q, struct wherry_run *r, unsigned 
         *r = (struct wherry_run){.ring = NULL};
 }
 
+static __attribute__((noinline)) void all_elsewhere(struct wherry_netq *q,
+                                                    const struct wherry_packet *p, unsigned n)
+{
+    while (n > 0)
+        elsewhere(q, &p[--n]);
+}
+
 bool wherry_netq_rx_end(struct wherry_netq *q, const struct wherry_run *r,
                         const struct wherry_packet *others, unsigned n)
 {
@@ -115,21 +122,22 @@ bool wherry_netq_rx_end(struct wherry_netq *q, const struct wherry_run *r,
 
     if (unlikely(taken == 0))
         return true;
-    q->dev->ops->rx_ran(q->dev, r);
     q->stats.rx_packets += taken - n;
-    while (unlikely(n > 0))
-        elsewhere(q, &others[--n]);
+    q->dev->ops->rx_ran(q->dev, r);
+    if (unlikely(n > 0))
+        all_elsewhere(q, others, n);
     return false; /* what else there is, is the next call's */
 }
 
 bool wherry_netq_odd(const struct wherry_netq *q, struct wherry_run *r, struct wherry_packet *p)
 {
-    uint64_t at = 8 * (uint64_t)r->pos, len;
+    uint64_t at = 8 * (uint64_t)r->pos, data;
 
-    (void)wherry_run_came(r, at, &len);
-    *p = wherry_run_packet(*wherry_run_slot(r, at), len);
+    (void)wherry_run_came(r, at, &data);
+    wherry_run_packet(p, *wherry_run_slot(r, at), data);
+    p->flags = wherry_run_flags(p->data);
     wherry_run_refill(r, at, r->spare[r->blocks++]);
-    r->bytes += len;
+    r->bytes += p->len;
     r->pos++;
     return match(q, p);
 }
@@ -214,15 +222,13 @@ void wherry_netq_tx_begin(struct wherry_netq *q, struct wherry_run *r, unsigned 
         *r = (struct wherry_run){.ring = NULL};
 }
 
-unsigned wherry_netq_tx_end(struct wherry_netq *q, const struct wherry_run *r,
-                            struct wherry_packet *p, unsigned n)
+/* What a run has not sent: frees it, or sends it by other means. How many of it went. */
+static unsigned send_rest(struct wherry_netq *q, const struct wherry_run *r,
+                          struct wherry_packet *p, unsigned n)
 {
-    struct netdev *d = q->dev;
-    unsigned sent = r->pos - r->first, kept = 0;
+    unsigned kept = 0, sent;
 
-    if (likely(sent > 0))
-        d->ops->tx_ran(d, r);
-    for (unsigned i = 0; unlikely(r->dropped > 0) && i < r->done; i++) {
+    for (unsigned i = 0; r->dropped > 0 && i < r->done; i++) {
         if (p[i].len == 0)
             wherry_netq_free(q, &p[i], 1);
     }
@@ -232,14 +238,40 @@ unsigned wherry_netq_tx_end(struct wherry_netq *q, const struct wherry_run *r,
         else
             wherry_netq_free(q, &p[i], 1);
     }
-    if (unlikely(kept > 0)) {
-        n = send(q, p, kept);
-        wherry_netq_free(q, p + n, kept - n);
-        sent += n;
-    }
+    if (kept == 0)
+        return 0;
+    sent = send(q, p, kept);
+    wherry_netq_free(q, p + sent, kept - sent);
+    return sent;
+}
+
+static __always_inline unsigned tx_end(struct wherry_netq *q, const struct wherry_run *r,
+                                       struct wherry_packet *p, unsigned n, bool rest)
+{
+    struct netdev *d = q->dev;
+    unsigned sent = r->pos - r->first;
+
+    if (likely(sent > 0))
+        d->ops->tx_ran(d, r);
+    if (rest)
+        sent += send_rest(q, r, p, n);
     q->stats.tx_packets += sent;
     d->ops->kick(d, 0);
     return sent;
+}
+
+static __attribute__((noinline)) unsigned
+tx_end_rest(struct wherry_netq *q, const struct wherry_run *r, struct wherry_packet *p, unsigned n)
+{
+    return tx_end(q, r, p, n, true);
+}
+
+unsigned wherry_netq_tx_end(struct wherry_netq *q, const struct wherry_run *r,
+                            struct wherry_packet *p, unsigned n)
+{
+    if (unlikely(r->dropped > 0 || r->done < n))
+        return tx_end_rest(q, r, p, n);
+    return tx_end(q, r, p, n, false);
 }
 
 unsigned wherry_netq_tx(struct wherry_netq *q, const struct wherry_packet *p, unsigned n)

@@ -470,7 +470,7 @@ static UNTRACED void account(void)
     for (unsigned i = 0; i < h.tx.vq->size; i++) {
         const struct virtq_slot *s = &h.tx.vq->slot[i];
 
-        if (s->limit && !((uintptr_t)s->cookie & WHERRY_RUN_FOREIGN))
+        if (s->limit && !((uintptr_t)s->cookie & USERS))
             see(s->cookie), used++;
     }
     assert(free + used == netbuf_stats.blocks && used == netbuf_stats.in_use);

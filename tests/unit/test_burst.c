@@ -205,23 +205,37 @@ static void a_sum_is_good_if_65535_divides_it(void **s)
     }
 }
 
+static void lengths_stand_backwards_where_they_belong(void **s)
+{
+    for (uint64_t n = 0; n <= LONG; n++) {
+        uint8_t kind[8], reply[8];
+
+        wherry_put64(kind, wherry_lengths(n, wherry_kind));
+        assert_int_equal(be16(kind), n + 8);
+        assert_memory_equal(kind + 2, "\x08\0\x45\0", 4);
+        assert_int_equal(be16(kind + 6), n + 28);
+        wherry_put64(reply, wherry_lengths(n, wherry_reply));
+        assert_memory_equal(reply, "\x45\0", 2);
+        assert_int_equal(be16(reply + 2), n + 28);
+        assert_memory_equal(reply + 4, "\0\0", 2);
+        assert_int_equal(be16(reply + 6), n + 8);
+    }
+}
+
 static void ip_headers_are_judged_right(void **s)
 {
     unsigned good = 0, sum_good;
 
     for (unsigned i = 0; i < 2 * ROUNDS; i++) {
         uint8_t *f = frame_new(34); /* the header is the end of the memory */
-        uint32_t dst;
-
         fill(f, 34);
         if (rnd(2))
             sum_ip(f);
         if (rnd(4) == 0)
             f[14 + rnd(20)] ^= (uint8_t)(1u << rnd(8));
-        memcpy(&dst, f + 30, 4);
         sum_good = plain_sum(f + 14, 20, 0);
         /* All of it zero has a sum of 0, which no real header has. */
-        assert_int_equal(wherry_ip_good(f + 14, dst), sum_good == 0xffff || sum_good == 0);
+        assert_int_equal(wherry_ip_good(f + 14), sum_good == 0xffff || sum_good == 0);
         good += sum_good == 0xffff;
         frame_free(f);
     }
@@ -249,7 +263,7 @@ static void judge_udp(unsigned len, unsigned good[2])
             f[at] ^= (uint8_t)(1u << rnd(8));
     }
     sum = udp_sum(f, len - 34);
-    assert_int_equal(wherry_udp_good(f, len), be16(f + 40) == 0 || sum == 0xffff);
+    assert_int_equal(wherry_udp_good(f, len - 42), be16(f + 40) == 0 || sum == 0xffff);
     good[be16(f + 40) == 0 || sum == 0xffff]++;
     frame_free(f);
 }
@@ -278,9 +292,47 @@ static void a_checksum_of_zero_is_good_as_ffff(void **s)
         put_be16(f + 42, ~udp_sum(f, len - 34) & 0xffff);
         assert_int_equal(udp_sum(f, len - 34), 0xffff);
         put_be16(f + 40, 0xffff);
-        assert_true(wherry_udp_good(f, len));
+        assert_true(wherry_udp_good(f, len - 42));
         frame_free(f);
     }
+}
+
+/* ---- Completions ---- */
+
+/* One of any content says what a plain look at its two words says. */
+static void completions_are_believed_only_of_their_place(void **s)
+{
+    static union {
+        uint8_t bytes[WHERRY_RING_SLOT + 16 * WHERRY_RING_SIZE];
+        uint64_t word;
+    } ring;
+    struct wherry_run r = {.ring = ring.bytes};
+    unsigned came = 0, gone = 0;
+
+    for (unsigned i = 0; i < 8 * ROUNDS; i++) {
+        uint32_t place = rnd(WHERRY_RING_SIZE), id = place, len = WHERRY_RUN_HEADER + rnd(2100);
+        uint8_t *e = ring.bytes + WHERRY_RING_USED + 8 * place;
+        bool good = len >= WHERRY_RUN_HEADER + 42 && len <= WHERRY_RUN_HEADER + WHERRY_BUF_ROOM;
+        uint64_t data;
+
+        if (rnd(4) == 0)
+            id ^= rnd(2) ? 1u << rnd(32) : (uint32_t)rnd64();
+        if (rnd(4) == 0) {
+            len ^= rnd(2) ? 1u << rnd(32) : (uint32_t)rnd64();
+            good = len >= WHERRY_RUN_HEADER + 42 && len <= WHERRY_RUN_HEADER + WHERRY_BUF_ROOM;
+        }
+        memcpy(e, &id, 4);
+        memcpy(e + 4, &len, 4);
+        good = good && id == place;
+        assert_int_equal(wherry_run_came(&r, 8 * place, &data), good);
+        if (good)
+            assert_int_equal(data, len - WHERRY_RUN_HEADER - 42);
+        /* The three highest bits of what went out are not looked at. */
+        assert_int_equal(wherry_run_gone(&r, 8 * place), (id & 0x1fffffff) == place);
+        came += good;
+        gone += id == place;
+    }
+    assert_true(came > 4 * ROUNDS && came < 6 * ROUNDS && gone > 5 * ROUNDS && gone < 7 * ROUNDS);
 }
 
 /* ---- What is the user's ---- */
@@ -346,7 +398,7 @@ static void the_usual_is_what_it_is_said_to_be_and_matches(void **s)
 
         if (rnd(3))
             spoil(f, len);
-        usual = wherry_usual(&q, f, len, flags);
+        usual = wherry_usual(&q, f, len - 42, flags);
         assert_int_equal(usual, plain_usual(f, len, flags));
         if (usual) {
             assert_true(match(&q, &p));
@@ -385,7 +437,7 @@ static void a_match_without_its_oddities_is_usual(void **s)
             f[15] = 0;
             sum_ip(f);
             assert_true(plain_usual(f, p.len, flags));
-            assert_true(wherry_usual(&q, f, p.len, flags));
+            assert_true(wherry_usual(&q, f, p.len - 42u, flags));
         } else if (f[15] == 0 && be16(f + 16) + 14u <= len + padding && be16(f + 16) >= 28) {
             assert_false(plain_usual(f, be16(f + 16) + 14u, flags));
         }
@@ -444,7 +496,13 @@ static void judge_answer(const struct wherry_netq *q, unsigned was, unsigned len
     uint8_t *f = good_frame(room), *asked = frame_new(room);
     struct wherry_packet p = {.data = f, .len = (uint16_t)was, .flags = (uint8_t)rnd(4)};
 
-    fill(f + 26, 4); /* any sender, for the sums */
+    fill(f + 26, 4); /* any sender, for the sums; and such that the last addition carries, or not */
+    if (rnd(4) == 0) {
+        uint32_t from =
+            -wherry_get32(f + 30) - __builtin_bswap16((uint16_t)(len + 8)) - rnd(0x2000);
+
+        memcpy(f + 26, &from, 4);
+    }
     memcpy(asked, f, room);
     wherry_udp_answer(q, &p, len);
     ends_are_turned(f, asked);
@@ -467,9 +525,9 @@ static void judge_answer(const struct wherry_netq *q, unsigned was, unsigned len
         assert_int_equal(be16(f + 40) % 0xffff, pseudo_sum(f, 8 + len) % 0xffff);
         put_be16(f + 40, ~plain_sum(f + 34, 8 + len, 0) & 0xffff);
         assert_int_equal(udp_sum(f, 8 + len), 0xffff);
-        assert_true(wherry_udp_good(f, 42 + len));
+        assert_true(wherry_udp_good(f, len));
     }
-    assert_true(wherry_ip_good(f + 14, wherry_get32(f + 30)));
+    assert_true(wherry_ip_good(f + 14));
     frame_free(f);
     frame_free(asked);
 }
@@ -493,9 +551,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sum_is_good_if_65535_divides_it),
+        cmocka_unit_test(lengths_stand_backwards_where_they_belong),
         cmocka_unit_test(ip_headers_are_judged_right),
         cmocka_unit_test(udp_checksums_are_judged_right_at_each_length),
         cmocka_unit_test(a_checksum_of_zero_is_good_as_ffff),
+        cmocka_unit_test(completions_are_believed_only_of_their_place),
         cmocka_unit_test(the_usual_is_what_it_is_said_to_be_and_matches),
         cmocka_unit_test(a_match_without_its_oddities_is_usual),
         cmocka_unit_test(a_turned_packet_is_the_same_the_other_way),

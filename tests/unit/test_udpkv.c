@@ -101,12 +101,13 @@ enum way { APART, IN_PLACE, QUICK, WAYS };
 
 static size_t serve_quick(struct kv *kv, uint8_t *data, size_t len, size_t room, uint32_t now)
 {
-    struct kv_request r = {.data = data, .verdict = (uint32_t)len};
+    struct kv_request r;
 
-    if (!kv_is_quick(kv, data, len, &r.home))
-        kv_begin_other(kv, &r, data, len);
-    else if (kv_is_here(r.home, data, len, now))
-        return kv_reply_quick(kv, r.home, data, data);
+    if (kv_is_quick(&kv->store, data, len, &r.home) && kv_quick(&r.home, data, len, now)) {
+        kv->stats.hits++;
+        return kv_reply_quick(r.home, data, data);
+    }
+    kv_begin(kv, &r, data, len);
     return kv_handle_other(kv, &r, data, room, now);
 }
 
@@ -723,6 +724,34 @@ static void random_operations_with_few_units(void **state)
     model_run(1, 1, 100, 500000);
 }
 
+/* Small items with keys of 8 to 16 bytes, at home and behind it. */
+static void the_fast_path_finds_each_small_item_and_says_that_it_was_used(void **state)
+{
+    struct kv *kv = make(KEYS, 0);
+    unsigned away = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < KEYS; i++)
+        assert_int_equal(ask(kv, KV_SET, &i, 8, &i, 8, 0, 1).status, KV_OK);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint8_t data[KV_REQUEST_MAX];
+        size_t len = kv_request_build(data, KV_GET, i, &i, 8, NULL, 0, 0);
+        struct kv_slot *s;
+
+        assert_true(kv_is_quick(&kv->store, data, len, &s));
+        s->age = 0;
+        assert_true(kv_quick(&s, data, len, 2));
+        assert_int_equal(kv_load64(s->body), i);
+        away += s->dist > 0;
+        s->age = 0;
+        assert_int_equal(kv_reply_quick(s, data, data), KV_HEAD + 8);
+        assert_int_equal(kv_load64(data + KV_HEAD), i);
+        assert_int_equal(s->age, KV_FRESH);
+    }
+    assert_in_range(away, 1, KEYS / 2);
+    forget();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -739,6 +768,7 @@ int main(void)
         cmocka_unit_test(a_full_window_loses_what_was_not_used_for_longest),
         cmocka_unit_test(expired_items_go_first),
         cmocka_unit_test(units_are_taken_from_what_is_not_used),
+        cmocka_unit_test(the_fast_path_finds_each_small_item_and_says_that_it_was_used),
         cmocka_unit_test(random_operations_with_room_for_all),
         cmocka_unit_test(random_operations_in_a_full_table),
         cmocka_unit_test(random_operations_with_few_units),

@@ -158,7 +158,6 @@ static unsigned net_rx_burst(struct netdev *d, unsigned queue, struct netbuf **p
 
 /* Cookies are raw frames' blocks, or the user's with this bit. */
 #define USERS 1ul
-_Static_assert(WHERRY_RUN_FOREIGN == USERS, "");
 
 static __always_inline void *users(void *cookie)
 {
@@ -217,6 +216,7 @@ static __always_inline int net_tx_simple(struct virtio_net *n, const struct netd
     int r = tx_one(n, t->frags->data, len, t->csum_start, t->csum_off, users(t->cookie));
 
     if (likely(r == 0)) {
+        n->now.users = n->now.tx->avail_idx;
         n->dev.stats.tx_packets++;
         n->dev.stats.tx_bytes += len;
     } else {
@@ -270,6 +270,7 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
     h->num_buffers = 0;
     int r = virtq_add(n->now.tx, seg, nseg, users(t->cookie));
     if (likely(r == 0)) {
+        n->now.users = n->now.tx->avail_idx;
         d->stats.tx_packets++;
         d->stats.tx_bytes += bytes;
     }
@@ -429,9 +430,17 @@ static void net_rx_ran(struct netdev *d, const struct wherry_run *r)
 static void net_tx_run(struct netdev *d, struct wherry_run *r, unsigned max)
 {
     struct virtio_net *n = container_of(d, struct virtio_net, dev);
-    unsigned room = NETBUF_CACHE - netbuf_cache.n;
+    unsigned room = NETBUF_CACHE - netbuf_cache.n, gone;
 
-    run_init(r, n->now.tx, virtq_run_begin(n->now.tx, MIN(max, room), &r->pos));
+    gone = virtq_run_begin(n->now.tx, MIN(max, room), &r->pos);
+    /* It is to be of raw frames alone. */
+    if (unlikely((int32_t)(n->now.users - n->now.tx->last_used) > 0)) {
+        for (unsigned i = 0; i < gone; i++) {
+            if ((uintptr_t)n->now.tx->slot[r->pos + i].cookie & USERS)
+                gone = i;
+        }
+    }
+    run_init(r, n->now.tx, gone);
     r->spare = (uint64_t *)(void *)(netbuf_cache.block + netbuf_cache.n);
     r->phys = -(DIRECT_BASE + HDR_LEN);
 }

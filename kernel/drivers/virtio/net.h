@@ -17,6 +17,7 @@ struct net_pair {
     unsigned posted, target;         /* receive buffers in the ring; how many there are to be */
     struct virtio_net_hdr_v1 *spare; /* headers for packets without headroom, one a descriptor */
     uint16_t spare_next;
+    uint32_t users; /* tx->avail_idx behind the newest packet of its user: the stack, not raw */
 };
 
 struct virtio_net {
