@@ -42,8 +42,9 @@ static void virtio(char *qemu)
     } list[] = {
         {"event_idx", "virtio event index", "notifications and interrupts only where asked for",
          "each burst notifies"},
-        {"indirect_desc", "virtio indirect", "offered: a chain may lie outside of the ring",
-         "not offered: each piece of a chain takes a place in the ring"},
+        {"indirect_desc", "virtio indirect",
+         "a packet in several pieces takes one place in the ring",
+         "each piece of a packet takes a place in the ring"},
         {"mrg_rxbuf", "virtio merged buffers", "large segments come in one piece",
          "segments come one by one"},
         {"packed", "virtio packed rings", "--net ...,packed=on", "--net ...,packed=on is refused"},

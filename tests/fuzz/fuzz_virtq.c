@@ -5,9 +5,9 @@
  * cookie at most once per time it was added, never report more bytes than were posted, and after a
  * reset give back exactly what is in flight.
  *
- * Input: a byte of mode (bit 0 packed, bit 1 event index, bits 2-4 log2 of the size), then
- * commands: 0 add, 1 kick, 2 pop, 3 enable, 4 disable, 5 poke a byte, 6 poke a plausible
- * completion, 7 poke the used index.
+ * Input: a byte of mode (bit 0 packed, bit 1 event index, bits 2-4 log2 of the size, bit 5 in
+ * order, bit 6 tables), then commands: 0 add, 1 kick, 2 pop, 3 enable, 4 disable, 5 poke a byte, 6
+ * poke a plausible completion, 7 poke the used index.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 
 #define MAX_SEGS 4
 #define COOKIES  512
+#define TABLE    3u /* segments of one */
 
 struct input {
     const uint8_t *p;
@@ -40,9 +41,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     bool packed = data[0] & 1;
     unsigned n = 1u << (data[0] >> 2 & 7);
-    size_t bytes = virtq_ring_bytes(n, packed);
+    bool in_order = data[0] & 32;
+    size_t bytes = virtq_ring_bytes(n, packed), table_bytes = MIN(TABLE, n) * n * 16;
     char *ring = aligned_alloc(16, (bytes + 15) & ~15ul);
     struct virtq_slot *slots = malloc(n * sizeof(*slots));
+    char *tables = data[0] & 64 ? malloc(table_bytes) : NULL;
     uint32_t doorbell = 0, posted[COOKIES] = {0}, len;
     bool live[COOKIES] = {false};
     unsigned in_flight = 0, used_off = 16 * n + ((6 + 2 * n + 3) & ~3u);
@@ -54,13 +57,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(ring, 0, bytes);
     vq.notify = &doorbell;
     virtq_init(&vq, n, packed, data[0] & 2, ring, slots);
+    if (tables)
+        virtq_set_tables(&vq, tables, 0x100000, TABLE);
+    if (in_order)
+        virtq_set_in_order(&vq);
 
     while (in.left) {
         uint8_t c = next(&in);
         switch (c & 7) {
         case 0: {
             struct virtq_seg seg[MAX_SEGS];
-            unsigned k = 1 + (c >> 3) % MAX_SEGS, before = virtq_nfree(&vq);
+            unsigned k = 1 + (c >> 3) % MAX_SEGS;
+            bool fits = virtq_fits(&vq, k);
             uintptr_t cookie = 1;
             uint32_t w = 0;
             while (cookie < COOKIES && live[cookie])
@@ -71,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 w += b & 1 ? b : 0;
             }
             int r = virtq_add(&vq, seg, k, (void *)cookie);
-            check(r == (k <= before ? 0 : vq.broken ? -EIO : -ENOSPC));
+            check(r == (fits ? 0 : vq.broken ? -EIO : -ENOSPC));
             if (r == 0) {
                 live[cookie] = true;
                 posted[cookie] = w;
@@ -112,7 +120,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 live[cookie] = false;
                 in_flight--;
             }
-            if (cookie && c & 0x40) { /* its place goes to another, which may be as long */
+            if (cookie && c & 0x40 && (!in_order || vq.nfree == 0)) {
+                /* its place goes to another, which may be as long */
                 uint32_t w = c & 0x20 ? c : 0;
                 cookie = 1;
                 while (cookie < COOKIES && live[cookie])
@@ -139,6 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             unsigned off = next(&in);
             off |= (unsigned)next(&in) << 8;
             ring[off % bytes] = (char)next(&in);
+            if (tables)
+                tables[off % table_bytes] = ring[off % bytes];
             break;
         }
         case 6: {
@@ -171,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check(in_flight == 0);
     free(ring);
+    free(tables);
     free(slots);
     return 0;
 }

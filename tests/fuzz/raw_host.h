@@ -32,7 +32,7 @@ void __asan_unpoison_memory_region(void const volatile *p, size_t n);
 #define MAX_BURST 40u
 #define HELD      96u
 #define FOREIGN   128u
-#define MEMORIES  8u
+#define MEMORIES  8u /* the driver's blocks */
 
 /* What the fuzzer need not learn its way through. */
 #define UNTRACED __attribute__((no_sanitize("coverage")))
@@ -89,9 +89,12 @@ static void fifo_forget(struct fifo *f, unsigned i, unsigned n)
 struct queue { /* the device's side */
     struct virtq *vq;
     uint16_t seen, used;
+    unsigned batch; /* in order: done, but without an entry, and what that would say */
+    struct vring_used_elem entry;
     unsigned nr;
     uint16_t held[WHERRY_RING_SIZE]; /* heads, in the order in which they came */
     bool has[WHERRY_RING_SIZE];
+    const void *header[WHERRY_RING_SIZE]; /* of what was sent from a head */
 };
 
 static struct {
@@ -180,7 +183,9 @@ const char *parse_u64(const char *s, uint64_t *out)
 
 int virtio_negotiate(struct virtio_device *dev, uint64_t wanted)
 {
-    dev->features = dev->offered & (wanted | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX));
+    dev->features =
+        dev->offered & (wanted | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |
+                        VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_IN_ORDER));
     return 0;
 }
 
@@ -227,9 +232,23 @@ struct virtq *virtio_queue(struct virtio_device *dev, unsigned index, unsigned m
 
     virtq_init(vq, size, false, virtio_has(dev, VIRTIO_RING_F_EVENT_IDX), ring,
                (void *)(ring + slots));
+    if (virtio_has(dev, VIRTIO_F_IN_ORDER))
+        virtq_set_in_order(vq);
+    vq->dev = dev;
     vq->notify = &h.doorbell;
     *(index == 0 ? &h.rx : &h.tx) = (struct queue){.vq = vq};
     return vq;
+}
+
+bool virtio_queue_tables(struct virtq *vq, unsigned len)
+{
+    void *tables;
+
+    if (virtio_has(vq->dev, VIRTIO_RING_F_INDIRECT_DESC)) {
+        tables = kzalloc(vq->size * len * sizeof(struct vring_desc));
+        virtq_set_tables(vq, tables, virt_to_phys(tables), len);
+    }
+    return true;
 }
 
 /* ---- The device ---- */
@@ -275,12 +294,21 @@ static bool responders(const uint8_t *f, unsigned len)
 /* A buffer that the driver has made available on the transmit queue. */
 static void look_at_sent(struct queue *d, unsigned head)
 {
-    const struct vring_desc *desc = &d->vq->desc[head];
-    const struct virtio_net_hdr_v1 *hdr = phys_to_virt(desc->addr);
-    const uint8_t *f = (const uint8_t *)(hdr + 1);
-    unsigned len = desc->len - WHERRY_RUN_HEADER;
+    const struct vring_desc *base = d->vq->desc, *desc = &base[head];
+    bool table = desc->flags == VRING_DESC_F_INDIRECT;
+    const struct virtio_net_hdr_v1 *hdr;
+    const uint8_t *f;
+    unsigned len;
     struct thing *t;
 
+    if (table)
+        desc = base = phys_to_virt(desc->addr);
+    hdr = phys_to_virt(desc->addr);
+    f = (const uint8_t *)(hdr + 1);
+    len = desc->len - WHERRY_RUN_HEADER;
+    d->header[head] = hdr;
+    for (unsigned i = 0; i < d->vq->size; i++) /* it has a header of its own */
+        assert(h.lies || i == head || !d->has[i] || d->header[i] != hdr);
     h.fetched++;
     assert(h.lies || (hdr->gso_type == 0 && hdr->gso_size == 0 && hdr->num_buffers == 0 &&
                       hdr->hdr_len == 0));
@@ -289,9 +317,9 @@ static void look_at_sent(struct queue *d, unsigned head)
     if (!in_arena(hdr)) { /* the stack's: its length, over all pieces */
         uint16_t next = desc->next;
 
-        assert(d->vq->slot[head].ndesc > 1 || !(desc->flags & VRING_DESC_F_NEXT));
+        assert(d->vq->slot[head].ndesc > 1 || table || !(desc->flags & VRING_DESC_F_NEXT));
         for (unsigned more = desc->flags & VRING_DESC_F_NEXT; more; next = desc->next) {
-            desc = &d->vq->desc[next];
+            desc = &base[next];
             len += desc->len;
             more = desc->flags & VRING_DESC_F_NEXT;
         }
@@ -344,19 +372,35 @@ static void fetch(struct queue *d)
     }
 }
 
-static void put_used(struct queue *d, uint32_t id, uint32_t len)
+/* The entry for what is done without one. */
+static void flush(struct queue *d)
 {
     struct vring_used *used = (struct vring_used *)((uint8_t *)d->vq->desc + 16 * d->vq->size +
                                                     ALIGN_UP(6 + 2 * d->vq->size, 4u));
 
-    used->ring[d->used++ % d->vq->size] = (struct vring_used_elem){id, len};
-    used->idx = d->used;
+    if (d->batch == 0)
+        return;
+    used->ring[d->used % d->vq->size] = d->entry;
+    used->idx = d->used = (uint16_t)(d->used + d->batch);
+    d->batch = 0;
+}
+
+/* skip: if the device is in order, another will say so of this one (§2.7.9), or flush(). */
+static void put_used(struct queue *d, uint32_t id, uint32_t len, bool skip)
+{
+    d->entry = (struct vring_used_elem){id, len};
+    d->batch++;
+    if (!skip || !d->vq->in_order || h.lies)
+        flush(d);
 }
 
 static unsigned take_held(struct queue *d, unsigned i)
 {
-    unsigned head = d->held[i];
+    unsigned head;
 
+    if (d->vq->in_order && !h.lies)
+        i = 0;
+    head = d->held[i];
     d->has[head] = false;
     memmove(d->held + i, d->held + i + 1, (--d->nr - i) * sizeof(*d->held));
     return head;
@@ -371,9 +415,10 @@ static void complete_sent(unsigned n, bool in_order)
 
         if (in_arena(p))
             show(block_of(p));
-        put_used(&h.tx, head,
-                 rnd(8) ? 0 : rnd(5000)); /* what it says of lengths is not asked for */
+        /* What it says of lengths is not asked for. */
+        put_used(&h.tx, head, rnd(8) ? 0 : rnd(5000), rnd(4) == 0);
     }
+    flush(&h.tx);
 }
 
 /* From now on the device says what it likes. */
@@ -386,14 +431,14 @@ static void lie(unsigned what, unsigned v)
     fetch(d);
     switch (what >> 1 & 3) {
     case 0: /* no such descriptor, or one that is not in flight, or is again */
-        put_used(d, v % (2 * d->vq->size), v * 16);
+        put_used(d, v % (2 * d->vq->size), v * 16, false);
         break;
     case 1:
-        put_used(d, v << 24 | v, 100);
+        put_used(d, v << 24 | v, 100, false);
         break;
     case 2: /* more completions than there are buffers, or fewer than there were */
         d->used = (uint16_t)(d->used + v * 3);
-        put_used(d, 0, 100);
+        put_used(d, 0, 100, false);
         break;
     default: /* two change places */
         if (d->nr > 1) {

@@ -14,7 +14,10 @@
 
 #include <linux/virtio_blk.h>
 
+/* By tables, where the device can, each request takes one place; else as many as it has segments.
+ */
 #define QUEUE_SIZE 128
+#define SEGMENTS   (BLK_MAX_SEGS + 2) /* of a transfer: header, pages, status */
 #define TIMEOUT_NS (30 * NSEC_PER_SEC)
 
 struct virtio_blk {
@@ -106,7 +109,7 @@ static int blk_transfer(struct blkdev *b, bool write, uint64_t off, const phys_t
                         unsigned n)
 {
     struct virtio_blk *vb = container_of(b, struct virtio_blk, dev);
-    struct virtq_seg segs[BLK_MAX_SEGS + 2];
+    struct virtq_seg segs[SEGMENTS];
     uint64_t left = off < b->size ? b->size - off : 0;
     struct request *r;
     unsigned k = 0;
@@ -166,7 +169,8 @@ static int blk_probe(struct virtio_device *dev)
     dev->priv = vb;
     waitq_init(&vb->room);
     err = virtio_negotiate(dev, VIRTIO_BIT(VIRTIO_BLK_F_RO) | VIRTIO_BIT(VIRTIO_BLK_F_FLUSH));
-    if (err == 0 && !(vb->vq = virtio_queue(dev, 0, QUEUE_SIZE, completed, vb)))
+    if (err == 0 && (!(vb->vq = virtio_queue(dev, 0, QUEUE_SIZE, completed, vb)) ||
+                     !virtio_queue_tables(vb->vq, SEGMENTS)))
         err = -ENODEV;
     if (err < 0) {
         kfree(vb);

@@ -11,10 +11,15 @@
 /* A generation that never settles is the device's fault; the value is then its problem too. */
 #define CONFIG_TRIES 64
 
-/* What the core takes whatever the driver wants. NOTIFICATION_DATA and INDIRECT_DESC are not. */
+/* Tables of indirect descriptors have at most this part of the memory, where chains can do without:
+ * 128 KiB, which is what a card's or a disk's have, from machines of more than 32 MiB on. */
+#define TABLES_PART 256u
+
+/* What the core takes whatever the driver wants. NOTIFICATION_DATA is not. */
 #define CORE_FEATURES                                                                              \
     (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX) |                        \
-     VIRTIO_BIT(VIRTIO_F_RING_PACKED) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                     \
+     VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_RING_PACKED) |                  \
+     VIRTIO_BIT(VIRTIO_F_IN_ORDER) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                        \
      VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM))
 
 extern const struct virtio_driver __virtio_drivers_start[], __virtio_drivers_end[];
@@ -35,6 +40,9 @@ int virtio_negotiate(struct virtio_device *dev, uint64_t wanted)
         return -ENODEV;
     }
     dev->features = dev->offered & (wanted | CORE_FEATURES);
+    /* Split rings whose buffers come back in order rest on one descriptor a buffer (virtq.h). */
+    if (!virtio_has(dev, VIRTIO_F_RING_PACKED) && !virtio_has(dev, VIRTIO_RING_F_INDIRECT_DESC))
+        dev->features &= ~VIRTIO_BIT(VIRTIO_F_IN_ORDER);
     dev->transport->set_features(dev, dev->features);
     add_status(dev, VIRTIO_CONFIG_S_FEATURES_OK);
     if (!(dev->transport->get_status(dev) & VIRTIO_CONFIG_S_FEATURES_OK)) {
@@ -80,6 +88,8 @@ struct virtq *virtio_queue(struct virtio_device *dev, unsigned index, unsigned m
     memset(phys_to_virt(ring), 0, PAGE_SIZE << order);
     virtq_init(vq, size, packed, virtio_has(dev, VIRTIO_RING_F_EVENT_IDX), phys_to_virt(ring),
                (void *)((uint8_t *)phys_to_virt(ring) + slots));
+    if (virtio_has(dev, VIRTIO_F_IN_ORDER))
+        virtq_set_in_order(vq);
     vq->dev = dev;
     vq->index = (uint16_t)index;
     vq->callback = callback;
@@ -105,6 +115,20 @@ no_memory:
         frame_put(ring);
     kfree(vq);
     return NULL;
+}
+
+bool virtio_queue_tables(struct virtq *vq, unsigned len)
+{
+    unsigned order = order_of(vq->size * len * sizeof(struct vring_desc));
+    phys_t tables = 0;
+
+    if (!virtio_has(vq->dev, VIRTIO_RING_F_INDIRECT_DESC))
+        return true;
+    if (vq->single || TABLES_PART << order <= frame_stats().total)
+        tables = frame_alloc(order);
+    if (tables)
+        virtq_set_tables(vq, phys_to_virt(tables), tables, len);
+    return tables || !vq->single;
 }
 
 void virtio_ready(struct virtio_device *dev)
@@ -202,6 +226,9 @@ static void abandon(struct virtio_device *dev)
         vq->callback = NULL;
         (void)virtq_detach(vq);
         frame_put(virt_to_phys(vq->ring_mem));
+        if (vq->tables)
+            frame_put(vq->tables_phys);
+        vq->tables = NULL;
         vq->slot = NULL;
         vq->ring_mem = NULL;
         dev->queues[i] = NULL;

@@ -238,7 +238,7 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         return -EINVAL;
     if (virtq_nfree(n->now.tx) < RECLAIM_LOW)
         net_tx_reclaim(d, queue);
-    if (unlikely(virtq_nfree(n->now.tx) < t->nfrags + 1)) {
+    if (unlikely(!virtq_fits(n->now.tx, t->nfrags + 1))) {
         d->stats.tx_full++;
         return -ENOSPC;
     }
@@ -247,8 +247,7 @@ static int net_tx(struct netdev *d, unsigned queue, const struct netdev_tx *t)
         h = (struct virtio_net_hdr_v1 *)f->data - 1;
         seg[0] = (struct virtq_seg){virt_to_phys(h), (uint32_t)HDR_LEN + f->len, VIRTQ_READ};
     } else {
-        /* As many as descriptors: the one of a packet in flight is not come by again. */
-        h = &n->now.spare[n->now.spare_next++ & (NET_RING - 1)];
+        h = &n->now.spare[virtq_next_head(n->now.tx)];
         seg[nseg++] = (struct virtq_seg){virt_to_phys(h), HDR_LEN, VIRTQ_READ};
         seg[nseg] = (struct virtq_seg){virt_to_phys(f->data), f->len, VIRTQ_READ};
     }
@@ -387,6 +386,11 @@ bool net_ring_known(const struct virtq *q)
     return !q->packed && q->size == WHERRY_RING_SIZE &&
            (const uint8_t *)q->used->ring == ring + WHERRY_RING_USED &&
            (const uint8_t *)q->slot == ring + WHERRY_RING_SLOT;
+}
+
+bool net_tx_tables(struct virtq *tx)
+{
+    return !netdev_stream || virtio_queue_tables(tx, NETDEV_MAX_FRAGS + 1);
 }
 
 static __always_inline void run_init(struct wherry_run *r, struct virtq *q, unsigned n)
@@ -592,7 +596,8 @@ static int net_probe(struct virtio_device *vdev)
     n->now.rx = virtio_queue(vdev, 0, NET_RING, rx_interrupt, n);
     n->now.tx = virtio_queue(vdev, 1, NET_RING, NULL, n);
     n->now.spare = kzalloc(NET_RING * sizeof(*n->now.spare));
-    if (n->now.rx == NULL || n->now.tx == NULL || n->now.spare == NULL) {
+    if (n->now.rx == NULL || n->now.tx == NULL || n->now.spare == NULL ||
+        !net_tx_tables(n->now.tx)) {
         kprintf("virtio-net %s: no memory or no queues\n", vdev->where);
         kfree(n->now.spare);
         kfree(n);

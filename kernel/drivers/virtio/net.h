@@ -16,7 +16,6 @@ struct net_pair {
     struct virtq *rx, *tx;
     unsigned posted, target;         /* receive buffers in the ring; how many there are to be */
     struct virtio_net_hdr_v1 *spare; /* headers for packets without headroom, one a descriptor */
-    uint16_t spare_next;
     uint32_t users; /* tx->avail_idx behind the newest packet of its user: the stack, not raw */
 };
 
@@ -32,6 +31,10 @@ struct virtio_net {
 extern const struct netdev_ops net_ops;
 /* Posts receive buffers. */
 void net_refill(struct virtio_net *n);
+/* A transmit queue's chains, which are TCP's, go by tables. They cost the sender as much as a place
+ * in the ring for each segment does, and the ring holds 256 of them, not the 20 or so that fill it
+ * otherwise, and stays in order, without which there is no run (virtq.h). False: no memory. */
+bool net_tx_tables(struct virtq *tx);
 /* Is a ring laid out as <wherry/burst.h> thinks? */
 bool net_ring_known(const struct virtq *q);
 

@@ -24,8 +24,9 @@
 #include <wherry/burst.h>
 
 /* A back end in another process has to be told, too: far more than that takes. */
-#define CONTROL_WAIT_NS NSEC_PER_SEC
-#define CONTROL_RING    4u /* a command has three segments, and there is one at a time */
+#define CONTROL_WAIT_NS  NSEC_PER_SEC
+#define CONTROL_RING     4u /* a command has its segments, and there is one at a time */
+#define CONTROL_SEGMENTS 3u
 
 /* A command in memory that the device reads and writes (§5.1.6.5). */
 struct net_command {
@@ -83,7 +84,7 @@ static bool setup_pair(struct virtio_net *n, unsigned i, void (*callback)(struct
     pair->rx = virtio_queue(n->vdev, 2 * i, NET_RING, callback, n);
     pair->tx = virtio_queue(n->vdev, 2 * i + 1, NET_RING, NULL, n);
     pair->spare = kzalloc(NET_RING * sizeof(*pair->spare));
-    if (pair->rx == NULL || pair->tx == NULL || pair->spare == NULL)
+    if (pair->rx == NULL || pair->tx == NULL || pair->spare == NULL || !net_tx_tables(pair->tx))
         return false;
     pair->target = pair->rx->size;
     return true;
@@ -101,7 +102,8 @@ void net_multi_setup(struct virtio_net *n, void (*callback)(struct virtq *vq))
     /* The control queue stands behind all pairs that the device has, used or not (§5.1.2). */
     all = pairs_of(n->vdev);
     m->control = virtio_queue(n->vdev, 2 * all, CONTROL_RING, NULL, n);
-    if (m->control == NULL || m->control->size < CONTROL_RING) {
+    if (m->control == NULL || m->control->size < CONTROL_RING ||
+        !virtio_queue_tables(m->control, CONTROL_SEGMENTS)) {
         kprintf("virtio-net %s: queue %u, for control, cannot be used: one pair of queues of %u\n",
                 n->vdev->where, 2 * all, all);
         m->control = NULL;
@@ -117,7 +119,7 @@ void net_multi_setup(struct virtio_net *n, void (*callback)(struct virtq *vq))
 static int command_pairs(struct net_multi *m, unsigned pairs)
 {
     struct net_command *c = &m->command;
-    struct virtq_seg seg[] = {
+    struct virtq_seg seg[CONTROL_SEGMENTS] = {
         {virt_to_phys(&c->header), sizeof(c->header), VIRTQ_READ},
         {virt_to_phys(&c->pairs), sizeof(c->pairs), VIRTQ_READ},
         {virt_to_phys(&c->answer), sizeof(c->answer), VIRTQ_WRITE},

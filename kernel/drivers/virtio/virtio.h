@@ -70,8 +70,8 @@ static inline bool virtio_has(const struct virtio_device *dev, unsigned feature)
 
 /*
  * Accepts offered & (wanted | what the core itself handles: VERSION_1, EVENT_IDX, RING_PACKED,
- * ACCESS_PLATFORM, ORDER_PLATFORM) and tells the device (§3.1.1 steps 4-6). 0, or -ENODEV with a
- * message if the device is legacy or refuses.
+ * INDIRECT_DESC, IN_ORDER, ACCESS_PLATFORM, ORDER_PLATFORM) and tells the device (§3.1.1 steps
+ * 4-6). 0, or -ENODEV with a message if the device is legacy or refuses.
  */
 int virtio_negotiate(struct virtio_device *dev, uint64_t wanted);
 /*
@@ -82,6 +82,13 @@ int virtio_negotiate(struct virtio_device *dev, uint64_t wanted);
  */
 struct virtq *virtio_queue(struct virtio_device *dev, unsigned index, unsigned max_size,
                            void (*callback)(struct virtq *vq), void *arg);
+/*
+ * For queues with chains of several segments, before their first buffer: up to len segments lie in
+ * a table and take one place in the ring, if the device can (INDIRECT_DESC) and memory is not
+ * short: 16 bytes a segment for each place. Longer ones take a place a segment. A split ring in
+ * order takes chains by tables or not at all; false: there is no memory for them.
+ */
+bool virtio_queue_tables(struct virtq *vq, unsigned len);
 /* DRIVER_OK: the device is live from here on; only now may queues be kicked. */
 void virtio_ready(struct virtio_device *dev);
 /* Resets the device: it touches no memory any more, its queues are gone for it. Buffers in flight

@@ -44,6 +44,9 @@ void virtq_init(struct virtq *vq, unsigned size, bool packed, bool event_idx, vo
     vq->free_head = 0;
     vq->free_tail = size - 1;
     vq->disorder = 0;
+    vq->aside = vq->in_order = vq->single = false;
+    vq->table_len = vq->batch = vq->oldest = 0;
+    vq->tables = NULL;
     vq->avail_idx = vq->published = vq->last_used = 0;
     for (unsigned i = 0; i < size; i++)
         slots[i] = (struct virtq_slot){.next = (uint16_t)(i + 1 < size ? i + 1 : 0)};
@@ -64,8 +67,26 @@ void virtq_init(struct virtq *vq, unsigned size, bool packed, bool event_idx, vo
     virtq_disable_irq(vq);
 }
 
-void virtq_break(struct virtq *vq)
+void virtq_set_tables(struct virtq *vq, void *tables, uint64_t phys, unsigned len)
 {
+    vq->tables = tables;
+    vq->tables_phys = phys;
+    vq->table_len = (uint16_t)MIN(len, vq->size); /* no chain is longer than that (§2.7.5.3.1) */
+    vq->aside = true;
+}
+
+void virtq_set_in_order(struct virtq *vq)
+{
+    vq->in_order = true;
+    vq->single = !vq->packed;
+    vq->aside |= vq->single;
+}
+
+static void break_queue(struct virtq *vq)
+{
+    if (vq->batch > 0 && !vq->packed)
+        vq->slot[vq->last_used & vq->mask].limit = vq->batch_limit;
+    vq->batch = 0;
     vq->broken = true;
     vq->pfree = 0;
     vq->unkicked = 0;
@@ -74,7 +95,7 @@ void virtq_break(struct virtq *vq)
 
 void *virtq_detach(struct virtq *vq)
 {
-    virtq_break(vq);
+    break_queue(vq);
     for (unsigned i = 0; i < vq->size; i++)
         if (vq->slot[i].limit) {
             vq->slot[i].limit = 0;
@@ -83,11 +104,21 @@ void *virtq_detach(struct virtq *vq)
     return NULL;
 }
 
+/* Longer than a table. */
+static __cold int add_long(struct virtq *vq, const struct virtq_seg *seg, unsigned n, void *cookie)
+{
+    return virtq_add_plain(vq, seg, n, cookie);
+}
+
 int virtq_add_slow(struct virtq *vq, const struct virtq_seg *seg, unsigned n, void *cookie)
 {
     assert(n != 0);
+    if (vq->packed && n > 1 && n <= vq->table_len && vq->pfree > 0)
+        return virtq_packed_add_table(vq, seg, n, cookie);
     if (vq->packed && n <= vq->pfree)
         return virtq_packed_add(vq, seg, n, cookie);
+    if (n > vq->table_len && n <= vq->nfree && !vq->single)
+        return add_long(vq, seg, n, cookie);
     return vq->broken ? -EIO : -ENOSPC;
 }
 
@@ -107,26 +138,68 @@ void *virtq_pop_slow(struct virtq *vq, uint32_t *len)
     return vq->broken ? NULL : virtq_packed_pop(vq, len);
 }
 
-/*
- * virtq_pop() found an entry it does not believe: of no buffer in flight, which ends the queue, or
- * too long, which is put right.
- */
-void *virtq_pop_bad(struct virtq *vq, uint32_t id, uint32_t *len)
+void *virtq_lied(struct virtq *vq)
 {
-    struct virtq_slot *s;
+    vq->stats.bad++;
+    break_queue(vq);
+    return NULL;
+}
 
-    if (id >= vq->size || !vq->slot[id].limit) {
-        vq->stats.bad++;
-        virtq_break(vq);
-        return NULL;
+/*
+ * In order: the oldest buffer, if the completion that names head is of a batch which begins there.
+ * Until the last of a batch is taken no entry of the used ring says anything of its buffers: what
+ * stands there is of earlier laps. To keep virtq_peek() from believing it, the next buffer's limit
+ * is out of its slot meanwhile.
+ */
+static void *peek_in_order(struct virtq *vq, uint32_t head, uint32_t *id, uint32_t *len)
+{
+    uint32_t place = vq->last_used & vq->mask, limit = vq->batch_limit;
+
+    assert((vq->disorder != 0) ==
+           (vq->batch != 0)); /* what was asked of virtq_exchange()'s users */
+    if (vq->batch == 0) {
+        uint32_t n = ((head - place) & vq->mask) + 1;
+
+        if (head > vq->mask || n > vq->avail_idx - vq->last_used ||
+            n > (uint16_t)(READ_ONCE(vq->used->idx) - (uint16_t)vq->last_used))
+            return virtq_lied(vq);
+        vq->batch = (uint16_t)n;
+        vq->batch_len = *len;
+        limit = vq->slot[place].limit;
     }
-    s = &vq->slot[id];
-    vq->stats.bad_len++;
-    *len = s->limit - 1;
-    s->limit = 0;
-    vq->last_used++;
-    virtq_put_free(vq, id, s->ndesc == 1 ? id : vq->slot[s->next].ndesc, s->ndesc);
-    return s->cookie;
+    *len = --vq->batch > 0 ? limit - 1 : virtq_believable(vq, vq->batch_len, limit);
+    vq->disorder = vq->batch > 0;
+    if (vq->batch > 0) {
+        struct virtq_slot *next = &vq->slot[(place + 1) & vq->mask];
+
+        vq->batch_limit = next->limit;
+        next->limit = 0;
+    }
+    *id = place;
+    return vq->slot[place].cookie;
+}
+
+/*
+ * virtq_peek() found a completion that is not of the buffer at its place, or too long: out of
+ * order, of a batch, a length to be put right; or of no buffer in flight, which ends the queue.
+ */
+void *virtq_peek_other(struct virtq *vq, uint32_t head, uint32_t *id, uint32_t *len)
+{
+    *id = VIRTQ_TAKEN;
+    if (vq->in_order)
+        return peek_in_order(vq, head, id, len);
+    if (head > vq->mask || !vq->slot[head].limit)
+        return virtq_lied(vq);
+    *id = head;
+    *len = virtq_believable(vq, *len, vq->slot[head].limit);
+    return vq->slot[head].cookie;
+}
+
+void *virtq_look_other(const struct virtq *vq, uint32_t head)
+{
+    if (vq->in_order) /* the oldest, whichever is named */
+        return vq->avail_idx != vq->last_used ? vq->slot[vq->last_used & vq->mask].cookie : NULL;
+    return head <= vq->mask && vq->slot[head].limit != 0 ? vq->slot[head].cookie : NULL;
 }
 
 bool virtq_enable_irq_slow(struct virtq *vq)

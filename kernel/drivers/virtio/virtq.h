@@ -17,11 +17,24 @@
  * the owner resets the device. A length above what was posted is
  * counted (stats.bad_len) and cut down to it.
  *
+ * Indirect descriptors (§2.7.5.3, §2.8.7): with virtq_set_tables() a chain of several segments lies
+ * in a table of its own and takes one descriptor, which points there. Each descriptor has its table
+ * at a fixed place. We never read what is in them.
+ *
+ * In order (VIRTIO_F_IN_ORDER; §2.7.9, §2.8.8): with virtq_set_in_order() a completion may stand
+ * for a batch of buffers, from the oldest on; it names the last of them. Its length is that
+ * buffer's. Those before it the device has "used completely": they were written to their ends. A
+ * batch that is longer than what is in flight, or than what the used index says is done, breaks the
+ * queue.
+ *
  * Invariants (split ring):
  *   - slot[].next links the free descriptors from free_head to free_tail, nfree of them, and the
  * members of each chain in flight; no descriptor is on both.
- *   - slot[h].limit != 0 exactly if a chain in flight starts at h.
+ *   - slot[h].limit != 0 exactly if a chain in flight starts at h; but where a batch is being
+ * taken, batch_limit is that of the next one, and its slot has 0.
  *   - avail->ring[] holds entries up to avail_idx; the device knows those before published.
+ *   - in order: every buffer has one descriptor, the one at its place; disorder is 0 but while a
+ * part of a batch is still to be taken. So the free list is a circle that is gone round once a lap.
  *
  * The fast paths here are the split ring's alone. A packed ring (§2.8) and a broken queue look to
  * them like one that is empty and full at once (nfree 0, nothing unpublished, used pointing to an
@@ -95,10 +108,24 @@ struct virtq {
     struct vring_packed_desc *pdesc;
     struct vring_packed_desc_event *driver_event, *device_event;
     uint16_t pfree;                 /* descriptors free */
+    uint16_t oldest;                /* in order: the id of the oldest buffer in flight */
     uint16_t next_avail, next_used; /* ring positions */
     uint16_t unkicked;              /* descriptors added since the last kick */
     bool avail_wrap, used_wrap;     /* wrap counters (§2.8.1) */
     bool packed_event_idx;
+
+    /* Indirect descriptors. */
+    bool aside;           /* chains of several segments have their ways */
+    uint16_t table_len;   /* segments that a table holds; 0: there are none */
+    uint64_t *tables;     /* size of them, two words a segment */
+    uint64_t tables_phys; /* where the device finds them */
+
+    /* In order. */
+    bool in_order;
+    bool single;          /* split: a chain has one descriptor or is not taken */
+    uint16_t batch;       /* buffers that are done and not taken yet, of one completion */
+    uint32_t batch_len;   /* what the device wrote to the last of them */
+    uint32_t batch_limit; /* split: the limit of the first of them, which has 0 in its slot */
 
     /* The transport's (virtio.h). */
     struct virtio_device *dev;
@@ -123,6 +150,12 @@ static inline size_t virtq_slots_at(unsigned size, bool packed)
  */
 void virtq_init(struct virtq *vq, unsigned size, bool packed, bool event_idx, void *ring,
                 struct virtq_slot *slots);
+/* After virtq_init(), before the first buffer: chains of up to len segments go into tables, in
+ * memory for size * len descriptors, which the device knows as phys. */
+void virtq_set_tables(struct virtq *vq, void *tables, uint64_t phys, unsigned len);
+/* After virtq_init(), before the first buffer: the device uses buffers in order. Split rings then
+ * take chains by tables only; and virtq_exchange() is for full rings. */
+void virtq_set_in_order(struct virtq *vq);
 /* After the device was reset: takes back buffers in flight, one a call; NULL when none is left.
  * The queue stays unusable until virtq_init(). */
 void *virtq_detach(struct virtq *vq);
@@ -132,14 +165,30 @@ int virtq_add_slow(struct virtq *vq, const struct virtq_seg *seg, unsigned n, vo
 void virtq_kick_slow(struct virtq *vq);
 bool virtq_pending_slow(const struct virtq *vq);
 void *virtq_pop_slow(struct virtq *vq, uint32_t *len);
-void *virtq_pop_bad(struct virtq *vq, uint32_t id, uint32_t *len);
+void *virtq_peek_other(struct virtq *vq, uint32_t head, uint32_t *id, uint32_t *len);
+void *virtq_look_other(const struct virtq *vq, uint32_t head);
 bool virtq_enable_irq_slow(struct virtq *vq);
 void virtq_disable_irq_slow(struct virtq *vq);
 
-/* Descriptors that can still be added; a chain of n segments takes n. */
+/* Descriptors that can still be added; a chain of n segments takes n, by a table one. */
 static __always_inline unsigned virtq_nfree(const struct virtq *vq)
 {
     return unlikely(vq->packed) ? vq->pfree : vq->nfree;
+}
+
+/* Is there room for a chain of n segments? */
+static __always_inline bool virtq_fits(const struct virtq *vq, unsigned n)
+{
+    unsigned nfree = virtq_nfree(vq);
+
+    return n == 1 || n <= vq->table_len ? nfree > 0 : n <= nfree && !vq->single;
+}
+
+/* While there is room: the descriptor (packed: the id) that the next chain has as its first, and
+ * that no other has until it is done. */
+static __always_inline unsigned virtq_next_head(const struct virtq *vq)
+{
+    return vq->free_head;
 }
 
 static __always_inline void virtq_notify(struct virtq *vq)
@@ -151,13 +200,9 @@ static __always_inline void virtq_notify(struct virtq *vq)
         mmio_write32(vq->notify, vq->notify_value);
 }
 
-/*
- * Queues a chain of n segments; the device sees it at the next virtq_kick(). cookie is not NULL.
- * The writable segments' lengths add up to less than 4 GiB - 1. 0, -ENOSPC (nothing was queued),
- * or -EIO if the queue is broken.
- */
-static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *seg, unsigned n,
-                                     void *cookie)
+/* virtq_add() without tables. */
+static __always_inline int virtq_add_plain(struct virtq *vq, const struct virtq_seg *seg,
+                                           unsigned n, void *cookie)
 {
     if (unlikely(n - 1 >= vq->nfree)) /* n == 0 as well */
         return virtq_add_slow(vq, seg, n, cookie);
@@ -192,6 +237,60 @@ static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *s
     vq->avail->ring[place] = (uint16_t)head;
     vq->avail_idx = at + 1;
     return 0;
+}
+
+/*
+ * Writes a chain into the table of descriptor head; its limit. What follows an address is len,
+ * flags and next, which is the next of the table (§2.7.5.3); in a packed ring len, nothing and
+ * flags, of which none chains (§2.8.7).
+ */
+static __always_inline uint32_t virtq_fill_table(const struct virtq *vq, uint32_t head,
+                                                 const struct virtq_seg *seg, unsigned n,
+                                                 bool packed)
+{
+    uint64_t *to = vq->tables + 2 * head * vq->table_len;
+    uint64_t step = packed ? 0 : 1ull << 48;
+    uint64_t link = packed ? 0 : step | (uint64_t)VRING_DESC_F_NEXT << 32;
+    uint32_t limit = 1;
+
+    for (const struct virtq_seg *end = seg + n; seg != end; seg++, to += 2, link += step) {
+        limit += seg->flags & VIRTQ_WRITE ? seg->len : 0;
+        to[0] = seg->addr;
+        to[1] = seg->len | (uint64_t)seg->flags << (packed ? 48 : 32) | link;
+    }
+    to[-1] -= link - step; /* the last one leads nowhere */
+    return limit;
+}
+
+/* The descriptor that points to it. */
+static __always_inline struct virtq_seg virtq_table(const struct virtq *vq, uint32_t head,
+                                                    unsigned n)
+{
+    return (struct virtq_seg){vq->tables_phys + head * vq->table_len * sizeof(struct vring_desc),
+                              n * (uint32_t)sizeof(struct vring_desc), VRING_DESC_F_INDIRECT};
+}
+
+/*
+ * Queues a chain of n segments; the device sees it at the next virtq_kick(). cookie is not NULL.
+ * The writable segments' lengths add up to less than 4 GiB - 1. 0, -ENOSPC (nothing was queued),
+ * or -EIO if the queue is broken.
+ */
+static __always_inline int virtq_add(struct virtq *vq, const struct virtq_seg *seg, unsigned n,
+                                     void *cookie)
+{
+    if (n > 1 && vq->aside) {
+        uint32_t head = vq->free_head, limit;
+        struct virtq_seg table;
+
+        if (unlikely(n > vq->table_len || vq->nfree == 0))
+            return virtq_add_slow(vq, seg, n, cookie);
+        limit = virtq_fill_table(vq, head, seg, n, false);
+        table = virtq_table(vq, head, n);
+        (void)virtq_add_plain(vq, &table, 1, cookie);
+        vq->slot[head].limit = limit;
+        return 0;
+    }
+    return virtq_add_plain(vq, seg, n, cookie);
 }
 
 /* virtq_add() of one segment. */
@@ -255,9 +354,15 @@ static __always_inline void *virtq_peek(struct virtq *vq, uint32_t *id, uint32_t
     __builtin_memcpy(&e, &used->ring[at & vq->mask], sizeof(e));
     barrier(); /* what was read is what is checked and used */
     *len = (uint32_t)(e >> 32);
-    if (unlikely((uint32_t)e > vq->mask ||
-                 *len >= vq->slot[(uint32_t)e].limit)) /* not in flight, or too long */
-        return virtq_pop_bad(vq, (uint32_t)e, len);
+    /* Most rings are used in order, with or without a promise. Others, batches, and what is not in
+     * flight or too long: */
+    if (unlikely((uint32_t)e != (at & vq->mask) || *len >= vq->slot[(uint32_t)e].limit)) {
+        uint32_t other;
+        void *cookie = virtq_peek_other(vq, (uint32_t)e, &other, len);
+
+        *id = other;
+        return cookie;
+    }
     *id = (uint32_t)e;
     return vq->slot[(uint32_t)e].cookie;
 }
@@ -266,13 +371,14 @@ static __always_inline void *virtq_peek(struct virtq *vq, uint32_t *id, uint32_t
  * what is wrong. NULL for packed rings. */
 static __always_inline void *virtq_look(const struct virtq *vq)
 {
-    uint32_t id;
+    uint32_t id, place = vq->last_used & vq->mask;
 
     if (READ_ONCE(vq->used->idx) == (uint16_t)vq->last_used)
         return NULL;
     dma_rmb();
-    id = READ_ONCE(vq->used->ring[vq->last_used & vq->mask].id);
-    return id <= vq->mask && vq->slot[id].limit != 0 ? vq->slot[id].cookie : NULL;
+    id = READ_ONCE(vq->used->ring[place].id);
+    return likely(id == place && vq->slot[place].limit != 0) ? vq->slot[place].cookie
+                                                             : virtq_look_other(vq, id);
 }
 
 /* A chain of n descriptors, linked by slot[].next, becomes the end of the free list. */
@@ -330,6 +436,11 @@ static __always_inline int virtq_exchange(struct virtq *vq, uint32_t id, phys_t 
  * Runs: while a ring is full of single buffers, which come back in the order in which they went
  * out, buffer i has descriptor i and its completion stands at place i; handing on a descriptor with
  * another buffer in it changes the descriptor's address and the cookie, and nothing else.
+ *
+ * This holds as well where the device is in order and skips entries (§2.7.9): a completion that
+ * names its place stands for one buffer, and its length is that buffer's; one that stands for
+ * several names the last of them, which ends the run before anything that was skipped is looked at;
+ * and until virtq_peek() has given out all of the batch, disorder says that there is no run.
  *
  * Places from *pos on whose completions have come, up to max and to the end of the ring; 0 if it is
  * not so. The caller checks that each completion names its place, stops at the first that does not,

@@ -5,6 +5,9 @@
  * never sleeps. Trust and state are as in virtq.h: a completion is one 8-byte read {len, id,
  * flags}, and id counts only if that slot is in flight.
  *
+ * Where the device is in order, ids go round in a circle as the buffers do: the list of the free
+ * ones is never changed.
+ *
  * Unlike the split ring's, a chain is visible to the device as soon as it is added.
  */
 #include "drivers/virtio/virtq_packed.h"
@@ -69,6 +72,16 @@ int virtq_packed_add(struct virtq *vq, const struct virtq_seg *seg, unsigned n, 
     return 0;
 }
 
+int virtq_packed_add_table(struct virtq *vq, const struct virtq_seg *seg, unsigned n, void *cookie)
+{
+    uint32_t id = vq->free_head, limit = virtq_fill_table(vq, id, seg, n, true);
+    struct virtq_seg table = virtq_table(vq, id, n);
+    int r = virtq_packed_add(vq, &table, 1, cookie);
+
+    vq->slot[id].limit = limit;
+    return r;
+}
+
 void virtq_packed_kick(struct virtq *vq)
 {
     union event ev;
@@ -108,28 +121,12 @@ static bool entry_used(const struct virtq *vq, uint64_t e)
 bool virtq_packed_pending(const struct virtq *vq)
 {
     /* With nothing in flight, the place still holds what was taken there a lap ago. */
-    return vq->pfree != vq->size && entry_used(vq, used_entry(vq));
+    return vq->batch > 0 || (vq->pfree != vq->size && entry_used(vq, used_entry(vq)));
 }
 
-void *virtq_packed_pop(struct virtq *vq, uint32_t *len)
+/* The buffer of this slot is done with: on to where the next completion will be. */
+static __always_inline void *taken(struct virtq *vq, struct virtq_slot *s)
 {
-    uint64_t e = used_entry(vq);
-    uint32_t got = (uint32_t)e;
-    uint16_t id = (uint16_t)(e >> 32);
-    struct virtq_slot *s = &vq->slot[id];
-
-    if (vq->pfree == vq->size || !entry_used(vq, e))
-        return NULL;
-    dma_rmb();
-    if (id >= vq->size || !s->limit) {
-        vq->stats.bad++;
-        virtq_break(vq);
-        return NULL;
-    }
-    if (got >= s->limit) {
-        vq->stats.bad_len++;
-        got = s->limit - 1;
-    }
     vq->next_used = (uint16_t)(vq->next_used + s->ndesc);
     if (vq->next_used >= vq->size) {
         vq->next_used = (uint16_t)(vq->next_used - vq->size);
@@ -137,10 +134,41 @@ void *virtq_packed_pop(struct virtq *vq, uint32_t *len)
     }
     vq->pfree = (uint16_t)(vq->pfree + s->ndesc);
     s->limit = 0;
+    return s->cookie;
+}
+
+/* In order: the next of a batch. All but its last are written to their ends (§2.8.8). */
+static void *pop_batch(struct virtq *vq, uint32_t *len)
+{
+    struct virtq_slot *s = &vq->slot[vq->oldest];
+
+    *len = --vq->batch > 0 ? s->limit - 1 : virtq_believable(vq, vq->batch_len, s->limit);
+    vq->oldest = s->next;
+    return taken(vq, s);
+}
+
+void *virtq_packed_pop(struct virtq *vq, uint32_t *len)
+{
+    uint64_t e = used_entry(vq);
+    uint16_t id = (uint16_t)(e >> 32);
+    struct virtq_slot *s = &vq->slot[id];
+
+    if (unlikely(vq->batch > 0))
+        return pop_batch(vq, len);
+    if (vq->pfree == vq->size || !entry_used(vq, e))
+        return NULL;
+    dma_rmb();
+    if (id >= vq->size || !s->limit)
+        return virtq_lied(vq);
+    if (vq->in_order) { /* all from the oldest to one in flight are in flight */
+        vq->batch = (uint16_t)((id >= vq->oldest ? 1 : 1 + vq->size) + id - vq->oldest);
+        vq->batch_len = (uint32_t)e;
+        return pop_batch(vq, len);
+    }
+    *len = virtq_believable(vq, (uint32_t)e, s->limit);
     s->next = (uint16_t)vq->free_head;
     vq->free_head = id;
-    *len = got;
-    return s->cookie;
+    return taken(vq, s);
 }
 
 static void set_wish(struct virtq *vq, uint16_t flags)
