@@ -55,7 +55,11 @@ def run(sweep):
     record = {"record": "agreement", "system": a["system"], "program": a["program"], "window": a["window"], "time": time.time(),
               "command": None, "result": None, "why": None}
     try:
-        record["command"], record["result"] = take_turns(sweep, sweep.image(system, program))
+        image = sweep.image(system, program)
+        if a["append"]:  # another kernel command line: an image of its own
+            other = {**system, "append": f"{system['append']} {a['append']}".strip()}
+            image = systems.Image(sweep.spec, sweep.files, other, program, sweep.work)
+        record["command"], record["result"] = take_turns(sweep, image)
     except BenchError as e:
         record["why"] = str(e)
     sweep.store.add(record)
