@@ -6,7 +6,7 @@ NATIVE_B := $(B)/native
 NATIVE_DRIVERS := bus kprintf console serial power rtc acpi/acpi acpi/aml acpi/tables pci/pci \
 	virtio/core virtio/describe virtio/mmio virtio/mmio_place virtio/pci virtio/virtq virtio/virtq_packed virtio/net virtio/net_multi virtio/rng
 NATIVE_OBJ := $(addprefix $(B)/kernel/native/,start.o memory.o) \
-	$(filter-out %/syscall.o,$(filter $(addprefix $(B)/kernel/,arch/% lib/% mm/% sched/% crash/% main.o),$(KOBJ))) \
+	$(filter-out %/syscall.o $(B)/kernel/mm/far/%,$(filter $(addprefix $(B)/kernel/,arch/% lib/% mm/% sched/% crash/% main.o),$(KOBJ))) \
 	$(NATIVE_DRIVERS:%=$(B)/kernel/drivers/%.o) \
 	$(addprefix $(B)/kernel/net/,netdev.o netbuf.o raw.o)
 # The TCP/IP stack, without sockets. An archive before everything else but the program: its members, and what

@@ -5,6 +5,7 @@
 #include "cc.h"
 #include "doctor.h"
 #include "load/load.h"
+#include "memnode/memnode.h"
 #include "pktgen.h"
 #include "run.h"
 #include "util.h"
@@ -20,6 +21,7 @@ static const struct command {
     {"run", run_main, "boot a program, or a root file system, as a virtual machine"},
     {"load", load_main, "offer load to a server, verify and measure its answers"},
     {"pktgen", pktgen_main, "the same over vhost-user, by a generator that polls (needs DPDK)"},
+    {"memnode", memnode_main, "lend memory to far-memory guests over RoCEv2"},
     {"bench", bench_main, "measure systems under one load, as a specification says"},
     {"report", report_main, "derive a sweep's numbers and plots from its raw records"},
     {"cc", cc_main, "link a C program into a kernel image of its own"},

@@ -47,6 +47,7 @@ static const char *const switches[] = {"mrg_rxbuf", "packed", "event_idx", "indi
                                        "in_order"};
 static const char *const sizes[] = {"rx_queue_size", "tx_queue_size"};
 enum { QUEUE_SIZE_MIN = 256, QUEUE_SIZE_MAX = 1024, QUEUES_MAX = 8 };
+enum { MTU_MIN = 576, MTU_MAX = 65521 };
 
 static bool is_name(const char *word, const char *name)
 {
@@ -65,7 +66,8 @@ static bool device_word(struct netspec *n, const char *word)
     return true;
 }
 
-/* 1: it is one; 0: it is none; -1: its value is wrong. */
+/* 1: it is one; 0: it is none; -1: its value is wrong. mtu=N is what the device offers the guest.
+ */
 static int parse_device_word(const char *word, struct netspec *n)
 {
     const char *value = strchr(word, '=') ? strchr(word, '=') + 1 : "";
@@ -82,6 +84,13 @@ static int parse_device_word(const char *word, struct netspec *n)
                            !(number & (number - 1)) && device_word(n, word)
                        ? 1
                        : -1;
+    if (is_name(word, "mtu")) {
+        char *text = xasprintf("host_%s", word);
+        bool ok = number >= MTU_MIN && number <= MTU_MAX && !*end && device_word(n, text);
+
+        free(text);
+        return ok ? 1 : -1;
+    }
     if (!is_name(word, "queues"))
         return 0;
     if (number < 1 || number > QUEUES_MAX || *end)
@@ -90,17 +99,17 @@ static int parse_device_word(const char *word, struct netspec *n)
     return 1;
 }
 
-/* tap:NAME,WORDS or vhost-user:NAME,WORDS */
+/* tap:NAME,WORDS, vhost-user:NAME,WORDS or unix:NAME,WORDS */
 static bool parse_link(char *s, const char *kind, char *name, size_t room, struct netspec *n,
                        struct why *w)
 {
-    bool vhost = n->kind == NET_VHOST_USER;
+    bool socket = net_kind_is_socket(n->kind);
     char *save = NULL, *word = strtok_r(s, ",", &save);
 
     if (!word || strlen(word) >= room)
-        return because(w, "--net %s: name %s, as in %s,ip=10.0.0.2/24,gw=10.0.0.1", kind,
-                       vhost ? "the peer's socket" : "an interface",
-                       vhost ? "vhost-user:/tmp/net.sock" : "tap:tap0");
+        return because(w, "--net %s: name %s, as in %s:%s,ip=10.0.0.2/24,gw=10.0.0.1", kind,
+                       socket ? "the peer's socket" : "an interface", kind,
+                       socket ? "/tmp/net.sock" : "tap0");
     strcpy(name, word);
     while ((word = strtok_r(NULL, ",", &save))) {
         int of_device = parse_device_word(word, n);
@@ -119,13 +128,14 @@ static bool parse_link(char *s, const char *kind, char *name, size_t room, struc
             return because(w,
                            "--net %s: unknown word %s (ip=, gw=, dns=; of the device mrg_rxbuf=, "
                            "packed=, event_idx=, indirect_desc=, in_order=, rx_queue_size=, "
-                           "tx_queue_size=, queues=)",
+                           "tx_queue_size=, queues=, mtu=)",
                            kind, word);
         if (!ok)
-            return because(w,
-                           "--net %s: %s: write ip=ADDRESS/BITS, gw=ADDRESS, dns=ADDRESS, "
-                           "mrg_rxbuf=on|off, rx_queue_size=256, 512 or 1024, queues=1 to %d",
-                           kind, word, QUEUES_MAX);
+            return because(
+                w,
+                "--net %s: %s: write ip=ADDRESS/BITS, gw=ADDRESS, dns=ADDRESS, "
+                "mrg_rxbuf=on|off, rx_queue_size=256, 512 or 1024, queues=1 to %d, mtu=9000",
+                kind, word, QUEUES_MAX);
     }
     if (!n->dhcp && !n->ip[0])
         return because(w, "--net %s: give the guest an address with ip=ADDRESS/BITS or ip=dhcp",
@@ -156,6 +166,10 @@ bool netspec_parse(const char *text, struct netspec *n, struct why *w)
         n->kind = NET_VHOST_USER;
         return parse_link_copy(text + 11, "vhost-user", n->socket, sizeof(n->socket), n, w);
     }
+    if (strncmp(text, "unix:", 5) == 0) {
+        n->kind = NET_UNIX;
+        return parse_link_copy(text + 5, "unix", n->socket, sizeof(n->socket), n, w);
+    }
     if (strcmp(text, "none") == 0) {
         n->kind = NET_NONE;
         return true;
@@ -163,7 +177,8 @@ bool netspec_parse(const char *text, struct netspec *n, struct why *w)
     if (strcmp(text, "user") != 0 && strcmp(text, "dhcp") != 0)
         return because(w,
                        "--net %s: one of user, dhcp, none, tap:IF,ip=ADDRESS/BITS,gw=ADDRESS, "
-                       "vhost-user:SOCKET,ip=ADDRESS/BITS,gw=ADDRESS",
+                       "vhost-user:SOCKET,ip=ADDRESS/BITS,gw=ADDRESS, "
+                       "unix:SOCKET,ip=ADDRESS/BITS,gw=ADDRESS",
                        text);
     /* QEMU's user network: its DHCP server would hand out the same, only later. */
     n->dhcp = strcmp(text, "dhcp") == 0;
@@ -181,13 +196,13 @@ bool netspec_together(const struct netspec *n, size_t count, struct why *w)
             return because(w, "--net none excludes others");
         for (size_t k = 0; k < i; k++) {
             if (n[i].kind == NET_USER && n[k].kind == NET_USER)
-                return because(w, "--net: a guest has one user network; the others are tap: or "
-                                  "vhost-user:");
+                return because(w, "--net: a guest has one user network; the others are tap:, "
+                                  "vhost-user: or unix:");
             if (n[i].kind == NET_TAP && n[k].kind == NET_TAP && !strcmp(n[i].ifname, n[k].ifname))
                 return because(w, "--net tap:%s is given twice", n[i].ifname);
-            if (n[i].kind == NET_VHOST_USER && n[k].kind == NET_VHOST_USER &&
+            if (net_kind_is_socket(n[i].kind) && n[i].kind == n[k].kind &&
                 !strcmp(n[i].socket, n[k].socket))
-                return because(w, "--net vhost-user:%s is given twice", n[i].socket);
+                return because(w, "--net: the socket %s is given twice", n[i].socket);
             if (n[i].ip[0] && !strcmp(n[i].ip, n[k].ip))
                 return because(w, "--net: two cards have the address %s", n[i].ip);
         }
@@ -211,20 +226,22 @@ void netspec_mac(const struct netspec *n, unsigned i, char mac[18])
     const unsigned char *b = (const unsigned char *)&a;
 
     /* QEMU's own default behind user networking; else locally administered, from the address. */
-    if ((n->kind != NET_TAP && n->kind != NET_VHOST_USER) || inet_pton(AF_INET, n->ip, &a) != 1)
+    if ((n->kind != NET_TAP && !net_kind_is_socket(n->kind)) || inet_pton(AF_INET, n->ip, &a) != 1)
         snprintf(mac, 18, "52:54:00:12:34:%02x", 0x56 + i);
     else
         snprintf(mac, 18, "02:57:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]);
 }
 
-static bool check_socket(const char *path, struct why *w)
+static bool check_socket(const struct netspec *n, struct why *w)
 {
+    const char *path = n->socket;
+    bool vhost = n->kind == NET_VHOST_USER;
     struct stat st;
 
     if (stat(path, &st) == 0)
-        return S_ISSOCK(st.st_mode) || because(w, "--net vhost-user: %s is no socket", path);
-    return because(w, "--net vhost-user: %s: %s; start the peer first: wherry pktgen --socket %s",
-                   path, strerror(errno), path);
+        return S_ISSOCK(st.st_mode) || because(w, "--net: %s is no socket", path);
+    return because(w, "--net: %s: %s; start the peer first: wherry %s%s", path, strerror(errno),
+                   vhost ? "pktgen --socket " : "memnode --netdev stream:", path);
 }
 
 /* An interface that was made for several queues takes one opener for each, and no other. */
@@ -251,8 +268,8 @@ bool netspec_check(const struct netspec *n, struct why *w)
     int fd, e;
     bool ok;
 
-    if (n->kind == NET_VHOST_USER)
-        return check_socket(n->socket, w);
+    if (net_kind_is_socket(n->kind))
+        return check_socket(n, w);
     if (n->kind != NET_TAP)
         return true;
     char *path = xasprintf("/sys/class/net/%s/tun_flags", n->ifname);

@@ -104,6 +104,16 @@ static void set_net(struct run_options *o, const char *s)
         die("%s", w.text);
 }
 
+static void add_far(struct run_options *o, const char *s)
+{
+    struct why w;
+
+    if (o->nr_fars == FARS_MAX)
+        die("--far %s: at most %d memory nodes", s, FARS_MAX);
+    if (!farspec_parse(s, &o->far[o->nr_fars++], &w))
+        die("%s", w.text);
+}
+
 static void add_env(struct run_options *o, const char *s)
 {
     const char *value;
@@ -136,6 +146,7 @@ enum id {
     OPT_DRY_RUN,
     OPT_TIMEOUT,
     OPT_APPEND,
+    OPT_FAR,
     OPT_INITRD_OUT,
     OPT_COMPRESS,
     OPT_ROOT,
@@ -161,8 +172,14 @@ static const struct option {
      "user (default), dhcp (user, configured by DHCP), none,\n"
      "tap:IF,ip=ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS] or tap:IF,ip=dhcp,\n"
      "vhost-user:SOCKET,ip=ADDRESS/BITS[,gw=ADDRESS]: a peer such as wherry pktgen;\n"
-     "more words for the device: mrg_rxbuf=off, packed=on, event_idx=off, rx_queue_size=1024,\n"
+     "unix:SOCKET,ip=ADDRESS/BITS[,gw=ADDRESS]: frames over a socket, as of wherry memnode;\n"
+     "more words for the device: mtu=9000, mrg_rxbuf=off, packed=on, event_idx=off, "
+     "rx_queue_size=1024,\n"
      "queues=2; repeatable: another card"},
+    {OPT_FAR, "far", 0, ARG, "NODE[,WORDS]",
+     "memory of a wherry memnode for pages that are not in use; NODE: ADDRESS[:PORT],\n"
+     "unix:SOCKET or vhost-user:SOCKET[,ip=ADDRESS]; WORDS: size=1G (needed), local=64M or 25%,\n"
+     "prefetch=none|sequential|trend, verify=on|off, key=FILE; repeatable: a mirror"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"
@@ -238,6 +255,9 @@ static void apply(struct run_options *o, const struct option *opt, const char *v
         break;
     case OPT_NET:
         set_net(o, value);
+        break;
+    case OPT_FAR:
+        add_far(o, value);
         break;
     case OPT_ENV:
         add_env(o, value);
@@ -376,6 +396,26 @@ static void check(const struct run_options *o)
             o->net[0].dhcp ? "by DHCP" : o->net[0].ip);
 }
 
+/* The cards by which far memory is reached, behind the others, and the kernel's words. */
+static void connect_far(struct run_options *o)
+{
+    struct why w;
+
+    if (o->nr_fars && strcmp(o->kernel, "linux") == 0)
+        die("--far: Linux has no far memory of this kind");
+    for (size_t i = 0; i < o->nr_fars; i++) {
+        if (!o->far[i].has_net)
+            continue;
+        if (o->nr_nets == NETS_MAX)
+            die("--far: a guest has at most %d network cards", NETS_MAX);
+        if (o->nr_nets == 1 && o->net[0].kind == NET_NONE)
+            o->nr_nets = 0;
+        o->net[o->nr_nets++] = o->far[i].net;
+    }
+    if (!farspec_words(o->far, o->nr_fars, &o->append, &w))
+        die("%s", w.text);
+}
+
 void options_parse(struct run_options *o, int argc, char **argv)
 {
     *o = (struct run_options){.kernel = "wherry", .vmm = "qemu", .memory_mib = 256, .cpus = 1};
@@ -395,5 +435,6 @@ void options_parse(struct run_options *o, int argc, char **argv)
         words_add(&o->args, argv[i]);
     if (o->nr_nets == 0)
         set_net(o, "user");
+    connect_far(o);
     check(o);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "farspec.h"
 #include "netspec.h"
 #include "ports.h"
 
@@ -30,6 +31,8 @@ struct run_options {
     size_t nr_ports;
     struct netspec net[NETS_MAX]; /* the first: what /etc and the host name are made of */
     size_t nr_nets;               /* at least one, which may be NET_NONE */
+    struct farspec far[FARS_MAX];
+    size_t nr_fars;
     const char *rootfs;
     const char *kernel;
     const char *vmm;

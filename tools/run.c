@@ -369,7 +369,7 @@ static void announce(const struct run *r)
         sb_addf(&b, "%s %s:%u -> %u/%s", i ? "," : "; ports", o->ports[i].address, o->ports[i].host,
                 o->ports[i].guest, o->ports[i].udp ? "udp" : "tcp");
     for (size_t i = 0; i < o->nr_nets; i++)
-        if ((o->net[i].kind == NET_TAP || o->net[i].kind == NET_VHOST_USER) && !o->net[i].dhcp)
+        if ((o->net[i].kind == NET_TAP || net_kind_is_socket(o->net[i].kind)) && !o->net[i].dhcp)
             sb_addf(&b, "; address %s", o->net[i].ip);
     note("%s", b.s);
     free(b.s);

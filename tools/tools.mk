@@ -28,6 +28,6 @@ $(TOOL_B)/linux-init-bytes.o: tools/embed.S $(TOOL_B)/linux-init
 
 $(B)/bin/wherry: $(TOOL_OBJ)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_OBJ) -larchive -lelf -lm -pthread -o $@
+	$(HOSTCC) $(TOOL_OBJ) -larchive -lelf $(TOOL_LIBS) -lm -pthread -o $@
 
 -include $(TOOL_OBJ:.o=.d)

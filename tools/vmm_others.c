@@ -16,9 +16,9 @@ static bool needs_tap(const struct vm *vm, const char *name, struct why *w)
                        "%s has no user networking: use --net tap:IF,ip=ADDRESS/BITS,gw=ADDRESS "
                        "or --net none",
                        name);
-    if (vm->opt->net[0].kind == NET_VHOST_USER || vm->opt->net[0].device[0] ||
+    if (net_kind_is_socket(vm->opt->net[0].kind) || vm->opt->net[0].device[0] ||
         vm->opt->net[0].queues > 1)
-        return because(w, "--net vhost-user and words for the device need --vmm qemu");
+        return because(w, "--net vhost-user, --net unix and words for the device need --vmm qemu");
     if (vm->opt->cpu)
         return because(w, "--cpu names a QEMU model; %s gives the guest the host's", name);
     return true;

@@ -175,7 +175,10 @@ static void card(const struct vm *vm, size_t i, struct words *argv)
         sb_addf(&b, "tap,id=net%zu,ifname=%s,script=no,downscript=no", i, n->ifname);
     else if (n->kind == NET_VHOST_USER)
         vhost_user(n, i, argv, &b);
-    else
+    else if (n->kind == NET_UNIX) {
+        sb_addf(&b, "stream,id=net%zu,server=off,addr.type=unix,addr.path=", i);
+        add_escaped(&b, n->socket);
+    } else
         sb_addf(&b, "user,id=net%zu", i);
     if (n->queues > 1)
         sb_addf(&b, ",queues=%u", n->queues);

@@ -9,12 +9,13 @@
 #include "lib/base.h"
 
 enum init_level {
-    INIT_CORE,    /* memory, traps and time are up; no threads */
-    INIT_BUS,     /* the scheduler is up: ACPI tables, PCI, interrupt routing */
-    INIT_DRIVER,  /* devices are found and bound */
-    INIT_NET,     /* the network stack and interfaces */
-    INIT_FS,      /* file systems, address families, the root file system */
-    INIT_LATE,   /* what needs the root file system */
+    INIT_CORE,   /* memory, traps and time are up; no threads */
+    INIT_BUS,    /* the scheduler is up: ACPI tables, PCI, interrupt routing */
+    INIT_DRIVER, /* devices are found and bound */
+    INIT_NET,    /* the network stack and interfaces */
+    INIT_FS,     /* file systems, address families, the root file system */
+    INIT_LATE,   /* what needs the root file system; interfaces get their addresses */
+    INIT_REMOTE, /* what needs other machines */
     INIT_LEVELS,
 };
 

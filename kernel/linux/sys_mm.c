@@ -5,6 +5,7 @@
 #include "fs/file.h"
 #include "fs/vfs.h"
 #include "linux/syscall.h"
+#include "mm/far/far.h"
 #include "mm/frame.h"
 #include "mm/vma.h"
 
@@ -15,8 +16,7 @@
 #define MADV_COLLAPSE 25
 #endif
 
-static long sys_mmap(uint64_t addr, size_t len, unsigned prot, unsigned flags, int fd,
-                     uint64_t off)
+static long sys_mmap(uint64_t addr, size_t len, unsigned prot, unsigned flags, int fd, uint64_t off)
 {
     unsigned type = flags & MAP_TYPE;
     struct file *f = NULL;
@@ -46,15 +46,17 @@ static long sys_mmap(uint64_t addr, size_t len, unsigned prot, unsigned flags, i
     }
     /* The highest bits ask for a size of huge pages: the kernel's own flags are there inside. */
     flags &= (1u << MAP_HUGE_SHIFT) - 1;
-    r = vma_map(addr, len, prot, flags | (flags & MAP_HUGETLB ? VMA_HUGE : 0), f,
-                off >> PAGE_SHIFT, NULL);
+    r = vma_map(addr, len, prot, flags | (flags & MAP_HUGETLB ? VMA_HUGE : 0), f, off >> PAGE_SHIFT,
+                NULL);
     if (f)
         file_put(f);
     if (r >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && prot & (PROT_READ | PROT_WRITE))
         vma_populate(r, len, prot & PROT_WRITE && (flags & MAP_ANONYMOUS));
     return r;
 }
-SYSCALL(mmap, PARTIAL, "pzMFdl", "no MAP_HUGETLB pools (2 MiB pages come by themselves), MAP_GROWSDOWN and MAP_SYNC have no effect");
+SYSCALL(mmap, PARTIAL, "pzMFdl",
+        "no MAP_HUGETLB pools (2 MiB pages come by themselves), MAP_GROWSDOWN and MAP_SYNC have no "
+        "effect");
 
 static long sys_munmap(uint64_t addr, size_t len)
 {
@@ -112,6 +114,18 @@ static long advise_remove(uint64_t addr, size_t len)
     return r;
 }
 
+/* What these mean where pages can leave; elsewhere nothing. */
+static long advise_far(uint64_t addr, size_t len, int advice)
+{
+    long r = vma_change_flags(addr, len, 0, 0);
+
+    if (r < 0 || !far_on)
+        return r;
+    for (struct vma *v = vma_find(addr); v && v->start < addr + len; v = vma_next(v))
+        far_advise(v, MAX(addr, v->start), MIN(addr + len, v->end), advice);
+    return 0;
+}
+
 static long sys_madvise(uint64_t addr, size_t len, int advice)
 {
     len = ALIGN_UP(len, PAGE_SIZE);
@@ -121,9 +135,6 @@ static long sys_madvise(uint64_t addr, size_t len, int advice)
     case MADV_NORMAL:
     case MADV_RANDOM:
     case MADV_SEQUENTIAL:
-    case MADV_WILLNEED:
-    case MADV_COLD:
-    case MADV_PAGEOUT:
     case MADV_DONTFORK:
     case MADV_DOFORK:
     case MADV_MERGEABLE:
@@ -132,15 +143,18 @@ static long sys_madvise(uint64_t addr, size_t len, int advice)
     case MADV_KEEPONFORK:
     case MADV_COLLAPSE:
         return len ? vma_change_flags(addr, len, 0, 0) : 0;
+    case MADV_WILLNEED:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+        return len ? advise_far(addr, len, advice) : 0;
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
         return len ? vma_discard(addr, len, advice == MADV_DONTNEED_LOCKED) : 0;
-    case MADV_FREE: {
-        struct vma *v = vma_find(addr);
-        if (v && v->file)
-            return -EINVAL;
+    case MADV_FREE:
+        for (struct vma *v = vma_find_above(addr); v && v->start < addr + len; v = vma_next(v))
+            if (v->file)
+                return -EINVAL;
         return len ? vma_discard(addr, len, false) : 0;
-    }
     case MADV_HUGEPAGE:
         return len ? vma_change_flags(addr, len, VMA_HUGE, VMA_NOHUGE) : 0;
     case MADV_NOHUGEPAGE:
@@ -190,6 +204,23 @@ static long sys_mincore(uint64_t addr, size_t len, uint8_t *vec)
 }
 SYSCALL(mincore, COMPLETE, "pzp", "");
 
+/* Makes all of a locked range present; private pages that can be written are the program's own, as
+ * in Linux. */
+static long bring(uint64_t start, size_t len)
+{
+    for (struct vma *v = vma_find_above(start); v && v->start < start + len; v = vma_next(v)) {
+        uint64_t from = MAX(start, v->start), to = MIN(start + len, v->end);
+        bool own = v->prot & PROT_WRITE && (v->flags & MAP_TYPE) == MAP_PRIVATE;
+
+        if (vma_populate(from, to - from, own) < 0)
+            return -ENOMEM;
+        v = vma_find(from); /* it may have slept */
+        if (v == NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static long lock_range(uint64_t addr, size_t len, bool on_fault)
 {
     uint64_t start = ALIGN_DOWN(addr, PAGE_SIZE);
@@ -199,9 +230,7 @@ static long lock_range(uint64_t addr, size_t len, bool on_fault)
     if (start + len < start)
         return -EINVAL;
     r = len ? vma_change_flags(start, len, VMA_LOCKED, 0) : 0;
-    if (r == 0 && !on_fault && vma_populate(start, len, false) < 0)
-        r = -ENOMEM;
-    return r;
+    return r == 0 && !on_fault ? bring(start, len) : r;
 }
 
 static long sys_mlock(uint64_t addr, size_t len)
@@ -227,10 +256,11 @@ SYSCALL(munlock, COMPLETE, "pz", "");
 
 static long sys_mlockall(int flags)
 {
-    /* Memory never leaves, so it is locked as it is; pages still come on demand. */
     if (!flags || flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) || flags == MCL_ONFAULT)
         return -EINVAL;
+    vma_future_flags = flags & MCL_FUTURE ? VMA_LOCKED : 0;
     for (struct vma *v = vma_find_above(0); flags & MCL_CURRENT && v; v = vma_find_above(v->end)) {
+        v->flags |= VMA_LOCKED;
         if (v->prot & (PROT_READ | PROT_WRITE) && !(v->flags & (VMA_KERNEL | VMA_STACK)) &&
             !(flags & MCL_ONFAULT))
             if (vma_populate(v->start, v->end - v->start, false) == -ENOMEM)
@@ -242,6 +272,7 @@ SYSCALL(mlockall, PARTIAL, "x", "MCL_FUTURE does not bring later mappings in at 
 
 static long sys_munlockall(void)
 {
+    vma_future_flags = 0;
     for (struct vma *v = vma_find_above(0); v; v = vma_next(v))
         v->flags &= ~VMA_LOCKED;
     return 0;

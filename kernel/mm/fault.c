@@ -7,6 +7,7 @@
 #include "mm/vma.h"
 
 #include "fs/file.h"
+#include "mm/far/far.h"
 #include "mm/frame.h"
 #include "mm/mmu.h"
 
@@ -30,6 +31,8 @@ static int set_entry(virt_t va, uint64_t *pte, uint64_t entry)
     mmu_account(entry, 1);
     if (old) {
         mmu_account(old, -1);
+        if (unlikely(far_on) && old & PTE_ANON)
+            far_forget(old & PTE_ADDR);
         if ((old & PTE_ADDR) != mmu_zero)
             frame_put(old & PTE_ADDR);
         tlb_flush_page(va);
@@ -52,6 +55,8 @@ static bool fault_huge(struct vma *v, virt_t va)
     fs = frame_stats();
     if (!(v->flags & VMA_HUGE) &&
         (fs.total < HUGE_MIN_TOTAL || fs.free < fs.total / HUGE_FREE_SHARE + HUGE_SIZE / PAGE_SIZE))
+        return false;
+    if (unlikely(far_on) && !far_room(HUGE_SIZE / PAGE_SIZE))
         return false;
     pde = pde_lookup(va, true);
     if (!pde || *pde)
@@ -191,14 +196,23 @@ static int fault_file(struct vma *v, virt_t va, bool write)
 int vma_fault(virt_t addr, bool write, bool exec)
 {
     virt_t va = ALIGN_DOWN(addr, PAGE_SIZE);
-    struct vma *v = vma_find(va);
+    struct vma *v;
 
     mm_stats.faults_minor++;
+    if (unlikely(far_on))
+        far_throttle(); /* it may sleep: nothing has been looked at yet */
+    v = vma_find(va);
     if (unlikely(!v))
         return -EFAULT;
     if (unlikely((write && !(v->prot & PROT_WRITE)) || (exec && !(v->prot & PROT_EXEC)) ||
                  !(v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC))))
         return -EACCES;
+    if (unlikely(far_on)) {
+        const uint64_t *pte = pte_lookup(va, false, NULL);
+
+        if (pte && pte_is_far(*pte))
+            return far_fault(v, va);
+    }
     if (v->ops)
         return fault_file(v, va, write);
     return fault_anonymous(v, va, write);

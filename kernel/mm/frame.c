@@ -29,6 +29,7 @@ struct frame_range {
     phys_t start, end;
     struct fresh fresh[FRESH_MAX]; /* sorted; empty ones last */
     struct frame *frames;
+    uint64_t first; /* number of the first frame (frame_number()) */
     uint64_t total, free;
     uint32_t nonempty; /* bit n: heads[n] has blocks */
     struct free_block heads[FRAME_MAX_ORDER + 1];
@@ -122,6 +123,7 @@ int frame_add_range(phys_t start, phys_t end, void *array)
     r->start = start;
     r->end = end;
     r->frames = array;
+    r->first = frame_numbers();
     memset(array, 0, frame_array_size(start, end));
     for (unsigned i = 0; i <= FRAME_MAX_ORDER; i++)
         r->heads[i].next = r->heads[i].prev = &r->heads[i];
@@ -299,6 +301,20 @@ void frame_put(phys_t p)
         r->free += 1ul << f->order;
         free_block(r, p, f->order);
     }
+}
+
+uint64_t frame_number(phys_t p)
+{
+    const struct frame_range *r = range_of(p);
+
+    return r->first + index_in(r, p);
+}
+
+uint64_t frame_numbers(void)
+{
+    const struct frame_range *r = &ranges[nr_ranges];
+
+    return nr_ranges == 0 ? 0 : r[-1].first + ((r[-1].end - r[-1].start) >> PAGE_SHIFT);
 }
 
 struct frame_stats frame_stats(void)

@@ -65,6 +65,10 @@ void frame_put(phys_t p);
 void frame_get(phys_t p);
 /* The frame's metadata; NULL for an address that is in no range (device memory). */
 struct frame *frame_of(phys_t p);
+/* A number of its own for each frame, from 0 to below frame_numbers(), for tables beside. The frame
+ * is in a range. */
+uint64_t frame_number(phys_t p);
+uint64_t frame_numbers(void);
 struct frame_stats frame_stats(void);
 /* Registers a function that can give memory back when an allocation fails: returns frames freed. */
 void frame_set_reclaim(uint64_t (*reclaim)(unsigned order));

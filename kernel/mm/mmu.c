@@ -4,6 +4,7 @@
  */
 #include "mm/mmu.h"
 
+#include "mm/far/far.h"
 #include "mm/frame.h"
 
 #include <asm/errno.h>
@@ -50,6 +51,14 @@ void mmu_account(uint64_t pte, int64_t pages)
 
 static void zap_entry(uint64_t pte, int64_t pages)
 {
+    if (unlikely(far_on)) {
+        if (pte_is_far(pte)) {
+            far_zap(pte);
+            return;
+        }
+        if (pte & PTE_ANON && !(pte & PTE_HUGE))
+            far_forget(pte & PTE_ADDR);
+    }
     mmu_account(pte, -pages);
     if ((pte & PTE_ADDR) != mmu_zero)
         frame_put(pte & PTE_ADDR);
@@ -66,18 +75,21 @@ static bool is_huge(uint64_t pde)
     return pde & PTE_HUGE && pde & (PTE_P | PTE_NONE);
 }
 
-/* Is the slot's page there as one, while only part of it is meant? Then it is split. */
-static int split_partial(uint64_t *pde, virt_t va, virt_t stop)
+int mmu_split_huge(uint64_t *pde, virt_t va)
 {
     phys_t base = *pde & PTE_ADDR;
 
-    if (!is_huge(*pde) || stop - va == HUGE_SIZE)
-        return 0;
     if (pde_split(pde, va) < 0)
         return -ENOMEM;
     frame_split(base);
     mm_stats.huge -= FRAMES_PER_HUGE;
     return 0;
+}
+
+/* Is the slot's page there as one, while only part of it is meant? Then it is split. */
+static int split_partial(uint64_t *pde, virt_t va, virt_t stop)
+{
+    return is_huge(*pde) && stop - va < HUGE_SIZE ? mmu_split_huge(pde, va) : 0;
 }
 
 /* The same for a page of which [va, stop) goes away: if memory is out, a frame that goes anyway
@@ -152,9 +164,11 @@ void mmu_zap(virt_t start, virt_t end)
 
 static uint64_t with_prot(uint64_t pte, unsigned prot)
 {
-    uint64_t rights = mmu_rights(prot);
-    uint64_t keep = pte & (PTE_ADDR | PTE_COW | PTE_ANON | PTE_HUGE);
+    uint64_t rights = mmu_rights(prot) & ~(PTE_A | PTE_D);
+    uint64_t keep = pte & (PTE_ADDR | PTE_COW | PTE_ANON | PTE_HUGE | PTE_A | PTE_D);
 
+    if (unlikely(pte_is_far(pte))) /* it gets its rights when it comes */
+        return pte;
     /* A page that is not to be written in place stays so, whatever the mapping allows. */
     if (pte & PTE_COW)
         rights &= ~PTE_W;
@@ -230,6 +244,8 @@ int mmu_move(virt_t from, virt_t to, size_t len)
         }
         *dst = *src;
         *src = 0;
+        if (unlikely(pte_is_far(*dst)))
+            far_moved(*dst, to + off);
         flush_page(&f, from + off);
     }
     flush_end(&f);
@@ -252,7 +268,7 @@ uint64_t mmu_resident(virt_t start, virt_t end)
         }
         pte = pte_lookup(va, false, NULL);
         for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++)
-            n += *pte && (*pte & PTE_ADDR) != mmu_zero;
+            n += *pte && !pte_is_far(*pte) && (*pte & PTE_ADDR) != mmu_zero;
     }
     return n;
 }

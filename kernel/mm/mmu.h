@@ -10,8 +10,8 @@
 #include "arch/x86_64/paging.h"
 #include "mm/vma.h"
 
-#define PTE_NONE  0x400ull /* with P clear */
-#define PTE_ANON  0x800ull /* the frame is the application's own, not a file's */
+#define PTE_NONE 0x400ull /* with P clear */
+#define PTE_ANON 0x800ull /* the frame is the application's own, not a file's */
 
 /* Page rights for a mapping's protection, without the address. */
 static inline uint64_t mmu_rights(unsigned prot)
@@ -25,6 +25,8 @@ extern phys_t mmu_zero; /* the shared frame of zeroes */
 void mmu_zap(virt_t start, virt_t end);
 /* Makes va a border of pages: a 2 MiB page across it is split. 0 or -ENOMEM. */
 int mmu_split(virt_t va);
+/* The 2 MiB page at va, whose entry is pde, becomes 512 small ones. 0 or -ENOMEM. */
+int mmu_split_huge(uint64_t *pde, virt_t va);
 /* Both ends are borders of pages (mmu_split). */
 void mmu_protect(virt_t start, virt_t end, unsigned prot);
 /* Moves entries from one range to another of the same length; -ENOMEM for tables. */

@@ -22,6 +22,7 @@ static unsigned nr_spares;
 static struct rb_tree tree;
 static unsigned nr_mappings;
 virt_t vma_mmap_top = USER_MAX;
+uint32_t vma_future_flags;
 struct mm_layout mm_layout;
 
 static struct vma *vma_of(struct rb_node *n)
@@ -230,9 +231,10 @@ static long map_region(virt_t addr, size_t len, unsigned prot, unsigned flags, s
     v->start = addr;
     v->end = addr + len;
     v->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-    v->flags = (flags & (MAP_TYPE | MAP_ANONYMOUS | VMA_STACK | VMA_NOHUGE | VMA_HUGE |
-                         VMA_LOCKED | VMA_DONTDUMP | VMA_KERNEL)) |
-               (flags & MAP_STACK ? VMA_NOHUGE : 0) | (flags & MAP_LOCKED ? VMA_LOCKED : 0);
+    v->flags = (flags & (MAP_TYPE | MAP_ANONYMOUS | VMA_STACK | VMA_NOHUGE | VMA_HUGE | VMA_LOCKED |
+                         VMA_DONTDUMP | VMA_KERNEL)) |
+               (flags & MAP_STACK ? VMA_NOHUGE : 0) | (flags & MAP_LOCKED ? VMA_LOCKED : 0) |
+               vma_future_flags;
     v->name = name;
     if (file) {
         r = file->ops->mmap ? file->ops->mmap(file, v) : -ENODEV;
@@ -289,6 +291,7 @@ void vma_unmap_all(void)
         mmu_zap(v->start, v->end);
         discard(v);
     }
+    vma_future_flags = 0; /* mlockall() ends with execve() */
 }
 
 /* -ENOMEM if part of the range is not mapped. */
@@ -404,8 +407,8 @@ virt_t vma_brk(virt_t end)
             return mm_layout.brk;
     } else if (new > old) {
         if (!range_free(old, new - old) ||
-            vma_map(old, new - old, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0, "[heap]") < 0)
+            vma_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                    NULL, 0, "[heap]") < 0)
             return mm_layout.brk;
     }
     return mm_layout.brk = end;

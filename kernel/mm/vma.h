@@ -65,6 +65,8 @@ bool vma_page_present(virt_t addr);
 virt_t vma_brk(virt_t end);
 /* Drops every mapping but the kernel's (exec). */
 void vma_unmap_all(void);
+/* Every new mapping has these VMA_*, too: mlockall(MCL_FUTURE). */
+extern uint32_t vma_future_flags;
 /* Where mappings without an address of their own end; chosen at exec. */
 extern virt_t vma_mmap_top;
 /* Resolves a fault: 0, -EFAULT (SEGV_MAPERR), -EACCES (SEGV_ACCERR), -EIO (SIGBUS), -ENOMEM. */

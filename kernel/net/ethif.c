@@ -33,6 +33,8 @@
 
 #define BURST 32
 
+bool (*ethif_divert)(struct netdev *d, struct netbuf *b);
+
 _Static_assert(sizeof(struct pbuf) == 32 && sizeof(struct pbuf_custom) == 40,
                "a pbuf fits struct netbuf's owner area");
 
@@ -186,6 +188,14 @@ static __attribute__((noinline)) bool receive(struct ethif *e)
     if (n == 0)
         return false;
     e->polling = true;
+    if (unlikely(ethif_divert != NULL)) {
+        unsigned kept = 0;
+
+        for (unsigned i = 0; i < n; i++)
+            if (!ethif_divert(e->dev, packets[i]))
+                packets[kept++] = packets[i];
+        n = kept;
+    }
     tcp_sync_ticks();
     for (unsigned i = 0; i < n;) {
         if (looks_udp(packets[i]))

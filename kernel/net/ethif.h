@@ -16,6 +16,10 @@
 struct netdev;
 struct wherry_packet;
 
+/* Somebody of the kernel's own who is shown what comes in before the stack is, and takes what is
+ * theirs (net/peer.h). NULL: nobody. */
+extern bool (*ethif_divert)(struct netdev *d, struct netbuf *b);
+
 /* Makes an interface of a device, down and without addresses. 0 or -ENOMEM. */
 int ethif_attach(struct netdev *d);
 /* The pbuf of a netbuf that starts a packet of its own, for the sockets. */

@@ -45,7 +45,10 @@ struct switch_frame { /* what thread_switch() pops */
 
 void poller_register(struct poller *p)
 {
-    list_push_back(&pollers, &p->link);
+    if (p->first)
+        list_push_front(&pollers, &p->link);
+    else
+        list_push_back(&pollers, &p->link);
 }
 
 bool pollers_run(void)

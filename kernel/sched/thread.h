@@ -96,6 +96,7 @@ struct poller {
     bool (*poll)(struct poller *p);
     bool (*arm)(struct poller *p);
     bool (*idle)(const struct poller *p);
+    bool first; /* to be asked before others: it knows best when not to halt */
 };
 void poller_register(struct poller *p);
 /* The CPU polls before it halts (haltpoll.h), unless the command line has said for how long. */

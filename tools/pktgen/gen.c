@@ -14,11 +14,12 @@
 #define MS UINT64_C(1000000)
 
 enum {
-    RECEIVE = 64,  /* frames taken from the device at a time */
-    AT_ONCE = 256, /* a poll takes, or (open loop) issues, so many at most: alike, so that one
-                    * that is in time with its requests is in time with their answers */
-    LOOK_US = 200, /* while waiting for the guest */
-    SERVE_MS = 5,  /* between runs */
+    MEMORY_MIB = 128, /* for frames */
+    RECEIVE = 64,     /* frames taken from the device at a time */
+    AT_ONCE = 256,    /* a poll takes, or (open loop) issues, so many at most: alike, so that one
+                       * that is in time with its requests is in time with their answers */
+    LOOK_US = 200,    /* while waiting for the guest */
+    SERVE_MS = 5,     /* between runs */
     ASK_AGAIN_MS = 100,
     FILL_WINDOW = 64,
     FILL_TIMEOUT_MS = 200,
@@ -668,8 +669,18 @@ void gen_serve(struct gen *g, int fd)
 
 void gen_open(struct gen *g, const struct pktgen_options *o)
 {
+    struct peer_config c = {.program = "wherry-pktgen",
+                            .option = "--socket",
+                            .socket = o->socket,
+                            .queues = o->queues,
+                            .cpu = o->cpu,
+                            .huge_pages = o->huge_pages,
+                            .frames = 2 * o->queue + 2 * o->window,
+                            .frame_max = BAD_FRAME_MAX, /* no frame is in two buffers */
+                            .memory_mib = MEMORY_MIB};
+
     *g = (struct gen){.o = o};
-    peer_open(&g->peer, o);
+    peer_open(&g->peer, &c);
 }
 
 void gen_close(struct gen *g)

@@ -10,6 +10,7 @@
 #include "ask.h"
 #include "bad.h"
 #include "flight.h"
+#include "options.h"
 #include "peer.h"
 
 /* What happened beside the requests' own fates, over a whole run with its warm-up. */

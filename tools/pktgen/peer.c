@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "peer.h"
 
-#include "bad.h"
+#include "../util.h"
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -20,35 +20,33 @@
 #include <unistd.h>
 
 enum {
-    MEMORY_MIB = 128,
-    BUFFER = BAD_FRAME_MAX + RTE_PKTMBUF_HEADROOM, /* no frame is in two */
     BUFFERS_OVER = 4096, /* beyond what waits: in the device's bursts, from the guest */
     CACHE = 256,
     RING = 1024, /* net_vhost ignores it: the guest says how large its rings are */
 };
 
 /* A socket that nobody listens on any more is in the way; one that somebody does is his. */
-static void clear_socket(const char *path)
+static void clear_socket(const char *option, const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct stat st;
     int s;
 
     if (strlen(path) >= sizeof(a.sun_path))
-        die("--socket %s: at most %zu characters", path, sizeof(a.sun_path) - 1);
+        die("%s %s: at most %zu characters", option, path, sizeof(a.sun_path) - 1);
     if (strpbrk(path, ",="))
-        die("--socket %s: a path without commas and equals signs", path);
+        die("%s %s: a path without commas and equals signs", option, path);
     if (lstat(path, &st) < 0)
         return;
     if (!S_ISSOCK(st.st_mode))
-        die("--socket %s: there is something else", path);
+        die("%s %s: there is something else", option, path);
     strcpy(a.sun_path, path);
     s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s >= 0 && connect(s, (struct sockaddr *)&a, sizeof(a)) == 0)
-        die("--socket %s is in use by another program", path);
+        die("%s %s is in use by another program", option, path);
     close(s);
     if (unlink(path) < 0)
-        die("--socket %s: %s", path, strerror(errno));
+        die("%s %s: %s", option, path, strerror(errno));
 }
 
 /* However this program ends: the next peer is waited for, and a dead socket is none. */
@@ -76,19 +74,19 @@ static char *lcore_word(int cpu)
     return b.s;
 }
 
-static void start_dpdk(const struct pktgen_options *o)
+static void start_dpdk(const struct peer_config *o)
 {
     struct words w = {0};
     char *lcores = lcore_word(o->cpu);
 
-    words_add(&w, "wherry-pktgen");
+    words_add(&w, o->program);
     words_add(&w, lcores);
     words_add(&w, "--no-pci");
     words_add(&w, "--no-telemetry");
     words_add(&w, "--log-level=error");
     words_add(&w, "--iova-mode=va");
     words_add(&w, "-m");
-    words_addf(&w, "%d", MEMORY_MIB);
+    words_addf(&w, "%u", o->memory_mib);
     /* Nothing is shared with other DPDK programs. */
     if (o->huge_pages) {
         words_add(&w, "--in-memory");
@@ -104,18 +102,19 @@ static void start_dpdk(const struct pktgen_options *o)
     /* The words stay: DPDK keeps pointers to them. */
 }
 
-void peer_open(struct peer *p, const struct pktgen_options *o)
+void peer_open(struct peer *p, const struct peer_config *o)
 {
     struct rte_eth_conf conf = {0};
-    unsigned buffers = BUFFERS_OVER + 2 * o->queue + 2 * o->window;
+    unsigned buffers = BUFFERS_OVER + o->frames;
     int err;
 
-    clear_socket(o->socket);
+    clear_socket(o->option, o->socket);
     start_dpdk(o);
     *p = (struct peer){.queues = o->queues, .socket = o->socket};
     if (rte_eth_dev_get_port_by_name("net_vhost0", &p->port) != 0)
         die("DPDK has no net_vhost driver (package librte-net-vhost23)");
-    p->pool = rte_pktmbuf_pool_create("frames", buffers, CACHE, 0, BUFFER, SOCKET_ID_ANY);
+    p->pool = rte_pktmbuf_pool_create("frames", buffers, CACHE, 0,
+                                      o->frame_max + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
     if (!p->pool)
         die("no memory for %u frames: %s", buffers, rte_strerror(rte_errno));
     /* Without offloads of received frames asked for, the driver here completes a checksum that the
@@ -133,7 +132,7 @@ void peer_open(struct peer *p, const struct pktgen_options *o)
     our_socket = o->socket;
     atexit(remove_socket);
     if (err)
-        die("--socket %s: %s", o->socket, rte_strerror(-err));
+        die("%s %s: %s", o->option, o->socket, rte_strerror(-err));
 }
 
 void peer_close(struct peer *p)

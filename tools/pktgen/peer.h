@@ -1,13 +1,25 @@
 /*
  * The far end of a guest's network device: DPDK's net_vhost driver as the vhost-user back end of
  * one socket. Frames are DPDK's buffers (struct rte_mbuf). Polls; nothing here sleeps but
- * peer_open().
+ * peer_open(). Called by pktgen's generator and by the memory node (tools/memnode/vhost.c).
  */
 #pragma once
 
-#include "options.h"
-
 #include <rte_mbuf.h>
+
+#include <stdbool.h>
+
+struct peer_config {
+    const char *program; /* for DPDK's messages */
+    const char *option;  /* and ours: the word that gave the socket */
+    const char *socket;
+    unsigned queues;
+    int cpu; /* -1: any */
+    bool huge_pages;
+    unsigned frames;     /* buffers that may wait at once, beside those in the device */
+    unsigned frame_max;  /* bytes of the longest frame */
+    unsigned memory_mib; /* of all */
+};
 
 struct peer {
     uint16_t port;
@@ -17,7 +29,7 @@ struct peer {
 };
 
 /* Starts DPDK and listens on the socket. Dies where that cannot be. */
-void peer_open(struct peer *p, const struct pktgen_options *o);
+void peer_open(struct peer *p, const struct peer_config *c);
 void peer_close(struct peer *p);
 /* Has the guest's driver started its device? */
 bool peer_connected(const struct peer *p);

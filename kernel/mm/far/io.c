@@ -1,0 +1,334 @@
+/*
+ * Pages on their way: the table of transfers, and what becomes of a page when one is done. Called
+ * by fault.c and reclaim.c of this folder, by the backend with far_io_done(), and by mm/ through
+ * far.h when pages that are away or on their way are unmapped or moved.
+ */
+#include "mm/far/internal.h"
+#include "mm/far/slots.h"
+#include "mm/far/verify.h"
+#include "mm/frame.h"
+#include "lib/random.h"
+#include "mm/slab.h"
+#include "sched/clock.h"
+#include "sched/thread.h"
+
+#include <asm/errno.h>
+
+#define IOS 128u
+/* So many are left for pages that somebody waits for. */
+#define IOS_DEMAND 16u
+#define COPIES     64u /* pages that are being sent, at most */
+#define TRIES      3u  /* to get back a page that is not the one that was stored */
+
+bool far_on;
+struct far_stats far_stats;
+const struct far_backend *far_backend;
+unsigned far_reading, far_writing;
+
+static struct far_io ios[IOS];
+static struct far_io *free_ios[IOS];
+static unsigned nr_free_ios;
+static phys_t copies[COPIES];
+static unsigned nr_copies;
+static struct far_slots slots;
+static uint32_t *words;      /* of all frames */
+static struct far_tag *tags; /* of all slots; NULL: pages are not verified */
+static struct waitq room = WAITQ_INIT(room);
+
+uint32_t *far_word(phys_t frame)
+{
+    return &words[frame_number(frame)];
+}
+
+uint32_t far_slot_take(void)
+{
+    return far_slot_alloc(&slots);
+}
+
+void far_slot_give(uint32_t slot)
+{
+    far_slot_free(&slots, slot);
+}
+
+static uint64_t coming_entry(const struct far_io *io)
+{
+    return PTE_FAR | PTE_COMING | (uint64_t)(io - ios) << PAGE_SHIFT;
+}
+
+static uint64_t away_entry(uint32_t slot)
+{
+    return PTE_FAR | (uint64_t)slot << PAGE_SHIFT;
+}
+
+struct far_io *far_io_of(uint64_t pte)
+{
+    return &ios[(pte & PTE_ADDR) >> PAGE_SHIFT];
+}
+
+int far_wait_room(void)
+{
+    return waitq_sleep_uninterruptible(&room, 1, WAIT_FOREVER);
+}
+
+/* ---- Starting ---- */
+
+static struct far_io *io_get(enum far_class class, virt_t va, uint32_t slot, phys_t page)
+{
+    struct far_io *io = free_ios[nr_free_ios - 1];
+
+    io->used = true;
+    io->class = class;
+    io->va = va;
+    io->slot = slot;
+    io->page = page;
+    io->orphan = false;
+    io->tries = 0;
+    io->started = clock_mono_ns();
+    if (!far_backend->submit(io)) {
+        io->used = false;
+        return NULL;
+    }
+    nr_free_ios--;
+    return io;
+}
+
+bool far_read(virt_t va, uint64_t *pte, enum far_class class)
+{
+    uint32_t slot = (uint32_t)((*pte & PTE_ADDR) >> PAGE_SHIFT);
+    struct far_io *io;
+    phys_t page;
+
+    if (nr_free_ios <= (class == FAR_DEMAND ? 0 : IOS_DEMAND))
+        return false;
+    page = frame_alloc(0);
+    if (page == 0)
+        return false;
+    io = io_get(class, va, slot, page);
+    if (io == NULL) {
+        frame_put(page);
+        return false;
+    }
+    *pte = coming_entry(io);
+    far_reading++;
+    return true;
+}
+
+bool far_write(virt_t va, phys_t frame)
+{
+    uint32_t *word = far_word(frame);
+    struct far_io *io;
+
+    if (nr_free_ios <= IOS_DEMAND || nr_copies == 0)
+        return false;
+    memcpy(phys_to_virt(copies[nr_copies - 1]), phys_to_virt(frame), PAGE_SIZE);
+    io = io_get(FAR_EVICT, va, *word & SLOT_MASK, copies[nr_copies - 1]);
+    if (io == NULL)
+        return false;
+    nr_copies--;
+    if (tags != NULL)
+        tags[io->slot] = far_tag_of(phys_to_virt(io->page));
+    io->frame = frame;
+    *word |= SLOT_WRITING;
+    far_writing++;
+    far_stats.written++;
+    return true;
+}
+
+/* ---- Done ---- */
+
+/* Is it what was sent? */
+static bool genuine(const struct far_io *io)
+{
+    if (tags == NULL || far_tag_equal(far_tag_of(phys_to_virt(io->page)), tags[io->slot]))
+        return true;
+    if (far_stats.forged++ == 0)
+        kprintf("wherry: far memory (%s) gave back a page that is not what was stored\n",
+                far_backend->name);
+    return false;
+}
+
+/* The page is here: unless nobody wants it any more, it becomes present. */
+static void came(struct far_io *io, int err)
+{
+    uint64_t *pte, entry;
+    struct vma *v;
+
+    far_reading--;
+    if (io->orphan) {
+        frame_put(io->page);
+        far_slot_give(io->slot);
+        return;
+    }
+    pte = pte_lookup(io->va, false, NULL);
+    assert(pte && *pte == coming_entry(io));
+    if (unlikely(err < 0)) {
+        far_stats.errors++;
+        frame_put(io->page);
+        *pte = away_entry(io->slot) | PTE_LOST;
+        return;
+    }
+    v = vma_find(io->va);
+    entry = io->page | (mmu_rights(v->prot) & ~PTE_D) | PTE_ANON;
+    *far_word(io->page) = io->slot;
+    if (io->class == FAR_PREFETCH && list_empty(&io->waiters.waiters)) {
+        entry &= ~PTE_A;
+        *far_word(io->page) |= SLOT_AHEAD;
+    } else if (io->class == FAR_PREFETCH) {
+        far_stats.hits++;
+    }
+    *pte = entry; /* it was not present: nothing to be flushed */
+    mmu_account(entry, 1);
+    far_stats.remote--;
+}
+
+/* A copy has arrived: the page may leave, if it has not been touched or locked since. */
+static void went(struct far_io *io, int err)
+{
+    uint32_t *word = far_word(io->frame);
+    uint64_t *pte;
+
+    far_writing--;
+    copies[nr_copies++] = io->page;
+    if (io->orphan) {
+        far_slot_give(io->slot);
+        return;
+    }
+    *word &= ~SLOT_WRITING;
+    if (unlikely(err < 0)) { /* without a slot it counts as never sent */
+        far_stats.errors++;
+        far_slot_give(io->slot);
+        *word = 0;
+        return;
+    }
+    pte = pte_lookup(io->va, false, NULL);
+    if (pte && (*pte & PTE_ADDR) == io->frame && !(vma_find(io->va)->flags & VMA_LOCKED))
+        far_evict_clean(io->va, pte);
+}
+
+void far_io_done(struct far_io *io, int err)
+{
+    if (err == 0 && io->class != FAR_EVICT && !io->orphan && !genuine(io)) {
+        /* Another copy of it, or another moment, may give the right one. */
+        if (io->tries++ < TRIES && far_backend->submit(io)) {
+            far_stats.retried++;
+            return;
+        }
+        err = -EBADMSG;
+    }
+    if (io->class == FAR_EVICT)
+        went(io, err);
+    else
+        came(io, err);
+    io->used = false;
+    free_ios[nr_free_ios++] = io;
+    waitq_wake_all(&io->waiters, 1);
+    waitq_wake_all(&room, 1);
+}
+
+bool far_evict_clean(virt_t va, uint64_t *pte)
+{
+    uint64_t entry = *pte;
+    phys_t frame = entry & PTE_ADDR;
+    uint32_t *word;
+
+    if ((entry & (PTE_P | PTE_ANON | PTE_A | PTE_D)) != (PTE_P | PTE_ANON) ||
+        frame_of(frame)->refs != 1)
+        return false;
+    word = far_word(frame);
+    if (*word == 0 || *word & SLOT_WRITING)
+        return false;
+    *pte = away_entry(*word & SLOT_MASK);
+    tlb_flush_page(va);
+    mmu_account(entry, -1);
+    if (*word & SLOT_AHEAD)
+        far_stats.wasted++;
+    *word = 0;
+    frame_put(frame);
+    far_stats.remote++;
+    far_stats.evicted++;
+    return true;
+}
+
+/* ---- Unmapped, moved ---- */
+
+void far_zap(uint64_t pte)
+{
+    far_stats.remote--;
+    if (pte & PTE_COMING)
+        far_io_of(pte)->orphan = true;
+    else
+        far_slot_give((uint32_t)((pte & PTE_ADDR) >> PAGE_SHIFT));
+}
+
+void far_forget(phys_t frame)
+{
+    uint32_t *word = far_word(frame);
+
+    if (*word & SLOT_WRITING) {
+        for (unsigned i = 0; i < IOS; i++)
+            if (ios[i].used && ios[i].class == FAR_EVICT && ios[i].frame == frame)
+                ios[i].orphan = true;
+    } else if (*word != 0) {
+        far_slot_give(*word & SLOT_MASK);
+    }
+    *word = 0;
+}
+
+void far_moved(uint64_t pte, virt_t to)
+{
+    if (pte & PTE_COMING)
+        far_io_of(pte)->va = to;
+}
+
+/* ---- Start ---- */
+
+static bool poll(struct poller *p)
+{
+    bool any = far_backend->poll();
+
+    if (far_is_tight())
+        far_reclaim();
+    return any;
+}
+
+/* While somebody waits for a page the CPU does not halt. */
+static bool arm(struct poller *p)
+{
+    return far_reading == 0 && far_backend->arm();
+}
+
+static bool haltpoll_far(const struct poller *p)
+{
+    return far_backend->idle();
+}
+
+static struct poller poller = {.poll = poll, .arm = arm, .idle = haltpoll_far, .first = true};
+
+int far_start(const struct far_backend *b, bool verify)
+{
+    uint64_t *map = vmalloc(far_slots_bytes(b->slots));
+
+    words = vmalloc(frame_numbers() * sizeof(*words));
+    for (nr_copies = 0; nr_copies < COPIES; nr_copies++) {
+        copies[nr_copies] = frame_alloc(0);
+        if (copies[nr_copies] == 0)
+            break;
+    }
+    if (verify) {
+        tags = vmalloc((b->slots + 1ul) * sizeof(*tags));
+        random_bytes(far_key, sizeof(far_key));
+    }
+    if (!map || !words || nr_copies < COPIES || (verify && !tags))
+        return -ENOMEM; /* the boot ends */
+    memset(map, 0, far_slots_bytes(b->slots));
+    memset(words, 0, frame_numbers() * sizeof(*words));
+    far_slots_init(&slots, map, b->slots);
+    for (struct far_io *io = ios; io < ios + IOS; io++) {
+        waitq_init(&io->waiters);
+        free_ios[nr_free_ios++] = io;
+    }
+    far_backend = b;
+    far_on = true;
+    poller_register(&poller);
+    return 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * Prefetchers: what else to fetch when a page is missed. A policy of its own, called by
+ * mm/far/fault.c while the page itself is on its way; pure, and tested on the host. It names
+ * addresses by far_want() and keeps what it remembers in its own file. docs/far-memory.md compares
+ * them.
+ *
+ * "Hits" are pages it asked for that were used before they left again, as far as the accessed bits
+ * have been looked at.
+ */
+#pragma once
+
+#include "mm/layout.h"
+
+struct far_fault {
+    virt_t va;         /* of the page that is missed; page aligned */
+    virt_t start, end; /* of its mapping */
+    bool late;         /* it was on its way already */
+    unsigned room;     /* so many pages may be asked for now */
+};
+
+struct far_prefetcher {
+    const char *name;
+    void (*fault)(const struct far_fault *f);
+};
+
+/* Fetch the page at va, if it is away and of the same mapping. True: it is on its way now, by this
+ * call. For prefetchers. */
+bool far_want(virt_t va);
+/* Has the page at va, for which far_want() was true, been used? False if it is not here. For
+ * prefetchers. */
+bool far_was_used(virt_t va);
+
+/*
+ * wherry.far.window=PAGES: so many pages are asked for ahead of a fault, at most. 32 are 128 KiB,
+ * as Linux reads ahead in files: at 10 Gb/s a page takes 3.3 us on the wire, so 32 fill the line
+ * for 105 us, more than the round trip to another machine and its software; and several scans at
+ * once, each a window ahead, still fit in a local memory of a few MiB. At most 64, as bits of a
+ * word tell them apart.
+ */
+#define FAR_WINDOW_DEFAULT 32u
+#define FAR_WINDOW_MAX     64u
+extern unsigned far_prefetch_window;
+
+extern const struct far_prefetcher far_prefetch_none, far_prefetch_sequential, far_prefetch_trend;
