@@ -90,6 +90,7 @@ test: ## install what is missing, build and run every test (25 minutes)
 	@scripts/run-tests $(UNIT_BIN) $(FUZZ_BIN:%=fuzz:$(FUZZ_TIME):%) $(TOOL_TESTS) $(GUEST_TESTS)
 
 check: ## unit tests and a boot (3 minutes)
+	@scripts/deps build run test
 	$(SUBMAKE) kernel tool units
 	@scripts/run-tests $(UNIT_BIN) tests/guest/smoke.t
 
