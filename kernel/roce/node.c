@@ -13,6 +13,7 @@
 
 #define NODES_MAX     8u
 #define WAY_PERIOD_NS (NSEC_PER_SEC)
+#define AGAIN_NS      (2 * NSEC_PER_SEC)
 #define PORT_FIRST    0xc000u /* source ports: IBTA annex A17.8.1 */
 #define TTL           64u
 
@@ -277,6 +278,14 @@ static void poll_session(struct node *n, uint64_t now)
             n->renewed = true;
             new_numbers(n);
             session_open(&n->session, now);
+        } else if (n->losses > 0 && n->several) { /* no room, perhaps: those before us leave it */
+            if (n->again == 0)
+                n->again = now + AGAIN_NS;
+            if (now < n->again)
+                break;
+            n->again = 0;
+            new_numbers(n);
+            session_open(&n->session, now);
         } else {
             n->state = NODE_IS_DEAD;
         }
@@ -300,6 +309,8 @@ uint64_t node_poll(struct node *n, uint64_t now)
         return n->way_due;
     poll_session(n, now);
     due = MIN(n->way_due, session_deadline(&n->session));
+    if (n->again != 0)
+        due = MIN(due, n->again);
     for (unsigned i = 0; i < SESSION_QPS && n->state == NODE_IS_UP; i++) {
         struct roce_qp *qp = &n->link[i].qp;
 

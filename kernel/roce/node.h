@@ -40,6 +40,7 @@ struct node {
     uint64_t way_due; /* to be looked up again */
     uint16_t src_port;
     struct node_link link[SESSION_QPS];
+    uint64_t again;  /* when one that has refused us is asked again; 0: none has */
     uint64_t losses; /* times it was lost */
     bool several;    /* there are others: it need not be waited for long, and may come back empty */
     bool renewed;    /* its memory is another one */

@@ -91,7 +91,7 @@ static void ask_connect(struct session *s, unsigned i, uint64_t now)
     s->connecting = i;
     roce_put32(b + NODE_CONNECT_QPN, qp->qpn);
     roce_put32(b + NODE_CONNECT_PSN, qp->psn);
-    roce_put32(b + NODE_CONNECT_ADDRESS, s->address);
+    roce_put32(b + NODE_CONNECT_ADDRESS, 0); /* where our messages come from */
     roce_put16(b + NODE_CONNECT_PORT, 0);
     roce_put16(b + NODE_CONNECT_MTU, qp->mtu);
     roce_put16(b + NODE_CONNECT_RD_ATOMIC, qp->rd_atomic);
@@ -107,30 +107,31 @@ static void rest(struct session *s, uint64_t now)
 
 /* ---- From outside ---- */
 
-void session_open(struct session *s, uint64_t now)
+static void begin(struct session *s, uint64_t now)
 {
-    s->resume = s->id = 0;
+    s->id = 0;
     s->error = 0;
     s->status = NODE_OK;
-    s->draining = false;
     ask_hello(s, now);
+}
+
+void session_open(struct session *s, uint64_t now)
+{
+    s->resume = s->length = 0;
+    begin(s, now);
 }
 
 void session_reopen(struct session *s, uint64_t now)
 {
-    uint64_t id = s->id;
-
-    session_open(s, now);
-    s->resume = id;
+    /* An attempt that came to nothing leaves no number, and the one before it is still wanted. */
+    if (s->id != 0)
+        s->resume = s->id;
+    begin(s, now);
 }
 
-void session_close(struct session *s, uint64_t now)
+static void leave(struct session *s, uint64_t now)
 {
-    if (s->state != SESSION_READY && s->state != SESSION_CONNECT) {
-        s->state = SESSION_IDLE;
-        return;
-    }
-    s->state = SESSION_CLOSING;
+    s->state = SESSION_LEAVING;
     ask(s, NODE_BYE, 0, now);
 }
 
@@ -197,6 +198,7 @@ static bool connected(struct session_qp *qp, const uint8_t *b)
 static void answered(struct session *s, const uint8_t *p, uint64_t now)
 {
     const uint8_t *b = p + NODE_HEAD;
+    uint64_t used;
 
     switch (s->state) {
     case SESSION_HELLO:
@@ -206,11 +208,15 @@ static void answered(struct session *s, const uint8_t *p, uint64_t now)
     case SESSION_LOGIN:
         s->id = roce_get64(p + NODE_AT_SESSION);
         s->lease_ms = MAX(roce_get32(b + NODE_LOGIN_R_LEASE), 100u);
-        s->max_qps = roce_get32(b + NODE_LOGIN_R_MAX_QPS);
-        if (s->max_qps < SESSION_QPS)
+        used = roce_get64(b + NODE_LOGIN_R_USED);
+        if (roce_get32(b + NODE_LOGIN_R_MAX_QPS) < SESSION_QPS)
             down(s, -EBUSY, NODE_E_LIMIT);
-        else if (s->resume)
+        else if (used < s->length)
+            down(s, -ESTALE, NODE_OK);
+        else if (s->length > 0)
             ask_connect(s, 0, now);
+        else if (used > 0) /* memory that we never heard of, as its reply was lost */
+            leave(s, now);
         else
             ask_alloc(s, now);
         break;
@@ -236,8 +242,8 @@ static void answered(struct session *s, const uint8_t *p, uint64_t now)
     case SESSION_READY:
         rest(s, now);
         break;
-    case SESSION_CLOSING:
-        s->state = SESSION_IDLE;
+    case SESSION_LEAVING:
+        session_open(s, now);
         break;
     default:
         break;
@@ -247,7 +253,7 @@ static void answered(struct session *s, const uint8_t *p, uint64_t now)
 static const size_t reply_body[] = {
     [SESSION_HELLO] = NODE_HELLO_BODY,       [SESSION_LOGIN] = NODE_LOGIN_R_BODY,
     [SESSION_ALLOC] = NODE_ALLOC_R_BODY,     [SESSION_CONNECT] = NODE_CONNECT_BODY,
-    [SESSION_READY] = NODE_KEEPALIVE_R_BODY, [SESSION_CLOSING] = 0,
+    [SESSION_READY] = NODE_KEEPALIVE_R_BODY, [SESSION_LEAVING] = 0,
 };
 
 static bool signed_by(const struct session *s, bool by_session, const uint8_t *p, size_t n)
@@ -260,6 +266,18 @@ static bool signed_by(const struct session *s, bool by_session, const uint8_t *p
     return bad == 0;
 }
 
+/* An early refusal is signed, but what it answers was not looked at that closely: a request that
+ * was changed on its way, by chance or by somebody who has no secret, is refused in the node's
+ * name. */
+static bool fits_request(const struct session *s, const uint8_t *p, uint16_t status)
+{
+    if (status == NODE_E_NO_SESSION)
+        return roce_get64(p + NODE_AT_SESSION) == roce_get64(s->message + NODE_AT_SESSION);
+    if (status == NODE_E_VERSION)
+        return p[NODE_AT_VERSION] != NODE_VERSION;
+    return status != NODE_E_AUTH || s->state == SESSION_LOGIN;
+}
+
 bool session_input(struct session *s, const uint8_t *p, size_t n, uint64_t now)
 {
     uint16_t status;
@@ -267,25 +285,25 @@ bool session_input(struct session *s, const uint8_t *p, size_t n, uint64_t now)
 
     if (s->state == SESSION_IDLE || s->state == SESSION_DOWN || !node_well_formed(p, n))
         return false;
-    if (p[NODE_AT_TYPE] == NODE_NOTICE) {
-        if (roce_get64(p + NODE_AT_SESSION) != s->id || !has_session_key(s) ||
-            !signed_by(s, true, p, n))
-            return false;
-        s->draining |= roce_get16(p + NODE_AT_FLAGS) & NODE_DRAINING;
-        return true;
-    }
     if (s->length_out == 0 || p[NODE_AT_TYPE] != (s->message[NODE_AT_TYPE] | NODE_REPLY) ||
         roce_get32(p + NODE_AT_SEQ) != s->seq)
         return false;
     status = roce_get16(p + NODE_AT_STATUS);
     early = node_status_is_early(status);
     if (!signed_by(s, has_session_key(s) && !early, p, n)) {
-        if (status == NODE_E_AUTH && s->id == 0 && ++s->denials == DENIALS)
+        if (status == NODE_E_AUTH && s->id == 0 && s->resume == 0 && ++s->denials == DENIALS)
             down(s, -EACCES, status);
         return s->state == SESSION_DOWN;
     }
-    s->draining |= roce_get16(p + NODE_AT_FLAGS) & NODE_DRAINING;
-    if (status != NODE_OK || p[NODE_AT_VERSION] != NODE_VERSION)
+    if (!fits_request(s, p, status))
+        return false;
+    if (status == NODE_E_NO_SESSION && s->length == 0)
+        session_open(s, now);
+    else if (status == NODE_E_NO_SESSION && s->state != SESSION_LOGIN)
+        down(s, -ETIMEDOUT, status); /* its lease has ended: its memory may be there still */
+    else if (status == NODE_E_AUTH)  /* the node's nonce is too old by now */
+        ask_hello(s, now);
+    else if (status != NODE_OK || p[NODE_AT_VERSION] != NODE_VERSION)
         down(s, refused(status), status);
     else if (n != NODE_MIN + reply_body[s->state])
         down(s, -EPROTO, NODE_OK);

@@ -28,7 +28,7 @@ enum session_state {
     SESSION_ALLOC,
     SESSION_CONNECT, /* one queue pair after the other */
     SESSION_READY,   /* all is there; KEEPALIVE from now on */
-    SESSION_CLOSING, /* BYE */
+    SESSION_LEAVING, /* to begin anew */
     SESSION_DOWN,    /* see error */
 };
 
@@ -47,22 +47,20 @@ struct session {
     char name[NODE_NAME + 1];
     uint64_t want; /* bytes of memory */
     struct session_qp qp[SESSION_QPS];
-    uint32_t address; /* for CONNECT, host order; 0: where our messages come from */
     uint64_t (*random)(void);
 
     /* Results. */
     enum session_state state;
     int error;       /* -errno, of SESSION_DOWN; with status, if the node refused */
     uint16_t status; /* enum node_status */
-    bool draining;   /* the node is about to end */
     uint64_t va;     /* of the memory: as RDMA names it */
-    uint64_t length;
+    uint64_t length; /* 0: there is none */
     uint32_t rkey;
-    uint32_t max_qps, lease_ms;
+    uint32_t lease_ms;
 
     /* Its own. */
-    unsigned denials; /* "wrong key" by somebody whose key is not ours */
-    uint64_t id, resume;
+    unsigned denials;    /* "wrong key" by somebody whose key is not ours */
+    uint64_t id, resume; /* of this session; of the one whose memory is wanted again */
     uint32_t seq;
     uint8_t key[NODE_KEY];
     uint8_t nonce[NODE_NONCE], node_nonce[NODE_NONCE];
@@ -77,8 +75,6 @@ void session_open(struct session *s, uint64_t now);
 /* Goes on with the memory it has, if the node still keeps it (else SESSION_DOWN, -ESTALE: what was
  * stored is lost). qp[].qpn and psn are new ones. */
 void session_reopen(struct session *s, uint64_t now);
-/* Says good-bye: the node frees the memory. */
-void session_close(struct session *s, uint64_t now);
 /* The datagram that is to be sent now, valid until the next call; 0: none before
  * session_deadline(). */
 size_t session_output(struct session *s, uint64_t now, const uint8_t **datagram);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Proves wherry bench over vhost-user: the raw interface on Wherry and DPDK in a Linux guest are measured by
 # one polling generator, a store in closed and open loops, with the knee and what lies around it, and
-# instructions, idle polls told apart; and that a tap takes its place where there is no DPDK.
+# instructions, idle polls told apart; that DPDK's testpmd counts what the generator counts; and that a tap takes its place where there is no DPDK.
 # limit: 300
 # shellcheck disable=SC1091,SC2016,SC2154,SC2181 # python's words; lib.sh's variables
 . "$(dirname "$0")/lib.sh"
@@ -24,16 +24,18 @@ cat >spec.json <<'E'
   "baseline": "dpdk", "compare": [["raw", "dpdk"]],
   "programs": [
     {"name": "kv", "program": "@BUILD@/apps/udpkv-dpdk", "args": ["-n", "2000", "-v", "64"],
-      "on": {"raw": {"program": "@BUILD@/apps/udpkv-raw", "args": ["2000", "64"]}}}
+      "on": {"raw": {"program": "@BUILD@/apps/udpkv-raw", "args": ["2000", "64"]}}},
+    {"name": "echo", "program": "@BUILD@/apps/udpecho-raw", "systems": ["raw"]}
   ],
   "workloads": [
-    {"name": "get", "proto": "udpkv", "closed": [{"window": 1}, {"window": 32}], "count": ["w32"],
+    {"name": "get", "proto": "udpkv", "programs": ["kv"], "closed": [{"window": 1}, {"window": 32}], "count": ["w32"],
       "options": {"workload": "ycsb-b", "key-dist": "zipfian", "keys": 1000, "value-size": 64, "load": true}},
-    {"name": "large", "proto": "udpkv", "closed": [{"window": 32}], "count": [], "rates": [],
+    {"name": "large", "proto": "udpkv", "programs": ["kv"], "closed": [{"window": 32}], "count": [], "rates": [],
       "options": {"workload": "get", "keys": 100, "value-size": 60, "load": true}}
   ],
   "rates": [500], "seconds": 0.2, "warmup": 0, "repeats": 1, "attempts": 1, "goals": {"loss": 0.2},
-  "knee": {"trials": 2, "seconds": 0.2, "around": true, "highest": 4000}, "instructions": {"requests": 1000}
+  "knee": {"trials": 2, "seconds": 0.2, "around": true, "highest": 4000}, "instructions": {"requests": 1000},
+  "agreement": {"program": "echo", "system": "raw", "rounds": 1, "seconds": 1}
 }
 E
 
@@ -61,9 +63,9 @@ if [ "$ready" ]; then
     [ "$(records 'r["record"] == "selfcheck" and r["command"] and r["rate"] == 4000')" -ge 1 ]
     ok $? "the generator was checked against a null server, from the highest rate on"
     [ "$(records 'r["record"] == "image" and r["system"] == "dpdk" and r["guest_memory"] == 512 << 20')" -eq 1 ] &&
-        [ "$(records 'r["record"] == "image" and r["system"] == "raw" and r["guest_memory"] == 32 << 20 and "root" not in r')" -eq 1 ]
+        [ "$(records 'r["record"] == "image" and r["system"] == "raw" and r["guest_memory"] == 32 << 20 and "root" not in r')" -eq 2 ]
     ok $? "each system has the memory that it was given"
-    if [ -f "$WHERRY_B/icount.so" ] && [ "$(records 'r["record"] == "image" and r["accelerator"] == "tcg"')" -eq 2 ]; then
+    if [ -f "$WHERRY_B/icount.so" ] && [ "$(records 'r["record"] == "image" and r["accelerator"] == "tcg"')" -eq 3 ]; then
         [ "$(records 'r["record"] == "instructions" and r["system"] != "dpdk" and r["result"] and
             50 < r["result"]["program"] + r["result"]["kernel"] < 2000')" -eq 1 ]
         ok $? "instructions per request are counted"
@@ -74,6 +76,9 @@ if [ "$ready" ]; then
         skip "instructions per request are counted" "needs TCG and icount.so"
         skip "... of a guest that polls, with and without idle polls" "needs TCG and icount.so"
     fi
+    [ "$(records 'r["record"] == "agreement" and r["result"] and 0.98 < r["result"]["ratio"] < 1.02 and
+        r["result"]["same"][0]["errors"] == 0 and r["result"]["testpmd"][0]["rate"] > 1000')" -eq 1 ]
+    ok $? "testpmd counts the frames that pktgen counts"
     contains "all levels stand side by side" "kv, get: all levels side by side"
     [ -s sweep/plots/c0-windows.svg ]
     ok $? "... and are plotted"
@@ -83,7 +88,7 @@ fi
 
 rm -rf sweep
 if [ -c /dev/net/tun ]; then
-    sed -i 's/"knee": {.*/"knee": {"trials": 0}, "instructions": {"requests": 0}/; s/"warmup": 0/"warmup": 0.1/' spec.json
+    sed -i 's/"knee": {.*/"knee": {"trials": 0}, "instructions": {"requests": 0}, "agreement": null/; /^  "agreement"/d; s/"warmup": 0/"warmup": 0.1/' spec.json
     LIMIT=100 passes "a sweep without vhost-user" "$WHERRY" bench --network tap --out sweep --seed 3 spec.json
     [ "$(records "$POINT and r['client'] == 'load' and r['net']['tx_packets'] > 0 and not r['result']['errors']['wrong']")" -eq 4 ]
     ok $? "... is one over a tap, with what needs no DPDK"

@@ -57,8 +57,10 @@ one="--far unix:$dir/a,size=128M,local=4M"
 node a
 shaken "on a node" "$one" "$operations" 5000 evicted_total 1000 faults_total
 shaken "... with prefetching" "$one,prefetch=sequential" "$operations" 500 prefetch_hits_total
-(sleep 2 && kill -STOP "$node" && sleep 1 && kill -CONT "$node") 2>/dev/null &
+(sleep 2 && kill -STOP "$node" && sleep 1 && kill -CONT "$node" && touch stopped) 2>/dev/null &
 shaken "... that is not there for a second" "$one" "$operations" 1000 evicted_total
+[ -e stopped ]
+ok $? "... in the middle"
 stop_process $node
 
 node a --fault drop=0.01,dup=0.01,reorder=0.01,corrupt=0.01

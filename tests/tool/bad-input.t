@@ -95,7 +95,7 @@ fi
 refuses "two user networks" "one user network" run --net user --net dhcp x
 refuses "none and another network" "excludes others" run --net user --net none x
 refuses "a tap twice" "tap:t is given twice" run --net tap:t,ip=10.0.0.2/24 --net tap:t,ip=10.0.1.2/24 x
-refuses "a socket twice" "vhost-user:/s is given twice" \
+refuses "a socket twice" "the socket /s is given twice" \
     run --net vhost-user:/s,ip=10.0.0.2/24 --net vhost-user:/s,ip=10.0.1.2/24 x
 refuses "an address twice" "two cards have the address 10.0.0.2" \
     run --net tap:t,ip=10.0.0.2/24 --net tap:u,ip=10.0.0.2/24 x

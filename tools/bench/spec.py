@@ -292,7 +292,7 @@ KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precisio
 CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None)}
 INSTRUCTIONS = {"requests": (whole(0, 10000000), 2000)}
 AGREEMENT = {"program": (name, REQUIRED), "system": (name, REQUIRED), "window": (whole(1, WINDOW_MAX), 32),
-             "rounds": (whole(1, 100), 3), "seconds": (number(0.5, 600), 3), "append": (text, "")}
+             "rounds": (whole(1, 100), 3), "seconds": (number(0.5, 600), 3)}
 
 # What a short version may set differently, with what both have.
 MAY_BE_SHORT = {

@@ -72,6 +72,7 @@ int load_main(int argc, char **argv)
     w = workload_new(&o, PHASE_RUN);
     run_init(&run, &o, w);
     result = (struct result){.o = &o, .t = &tally, .seconds = run_all(&run, &tally)};
+    result.started = run.start + (uint64_t)(run.warmup * 1e9);
     result_write(&result);
     tally_free(&tally);
     workload_free(w);

@@ -87,9 +87,9 @@ static void add_json(struct strbuf *b, const struct result *r)
     else
         sb_addf(b, "null,\"rate\":null");
     sb_addf(b,
-            ",\"seconds\":%.9g,\"warmup\":%.9g,\"seed\":%" PRIu64
+            ",\"started\":%.6f,\"seconds\":%.9g,\"warmup\":%.9g,\"seed\":%" PRIu64
             ",\"connections\":%u,\"pipeline\":%u,\"threads\":%u",
-            r->seconds, o->requests ? 0 : o->warmup, o->seed, o->connections, o->pipeline,
+            (double)r->started / 1e9, r->seconds, o->requests ? 0 : o->warmup, o->seed, o->connections, o->pipeline,
             o->threads);
     sb_addf(b, ",\"sent\":%" PRIu64 ",\"answered\":%" PRIu64 ",\"good\":%" PRIu64, t->sent,
             t->answered, t->good);

@@ -10,6 +10,7 @@ struct result {
     const struct load_options *o;
     const struct tally *t;
     double seconds;
+    uint64_t started; /* clock_ns() when recording began */
 
     /* What another generator than `wherry load` adds; NULL: nothing. */
     const struct words *why; /* reasons why it is not valid */

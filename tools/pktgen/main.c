@@ -92,7 +92,7 @@ static void run(struct gen *g, const struct pktgen_options *o)
                    100 * g->counts.cpu / g->counts.wall);
     members(&more, g);
     lines(&text, g);
-    r = (struct result){&o->load, &g->tally, seconds, &why, more.s, text.s, .polls = true};
+    r = (struct result){&o->load, &g->tally, seconds, g->window, &why, more.s, text.s, .polls = true};
     result_write(&r);
     gen_reset(g);
     words_free(&why);

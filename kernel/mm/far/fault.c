@@ -69,6 +69,11 @@ int far_fault(struct vma *v, virt_t va)
                 break;
             }
             if (!far_read(va, pte, FAR_DEMAND)) {
+                uint64_t left = far_stats.evicted;
+
+                far_reclaim();
+                if (far_stats.evicted != left)
+                    continue; /* some page could go at once */
                 if (far_reading + far_writing == 0) {
                     r = -ENOMEM;
                     break;

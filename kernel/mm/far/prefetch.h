@@ -15,7 +15,7 @@ struct far_fault {
     virt_t va;         /* of the page that is missed; page aligned */
     virt_t start, end; /* of its mapping */
     bool late;         /* it was on its way already */
-    unsigned room;     /* so many pages may be asked for now */
+    unsigned room;     /* so many pages may be asked for at this fault */
 };
 
 struct far_prefetcher {

@@ -18,7 +18,8 @@
 #define HIGH_MAX   2048u
 /* This share of memory is for others than the application: more pages leave when less is free. */
 #define RESERVE_SHARE 32u
-/* No limit in hundredths goes below this many pages. */
+/* Fewer pages would not do: one instruction may touch several, and all must be here at once, with
+ * those that other threads are about to use. */
 #define LIMIT_MIN 128u
 
 static uint64_t limit = UINT64_MAX;
@@ -28,9 +29,11 @@ static virt_t hand;     /* where the clock stands */
 
 uint64_t far_limit(void)
 {
-    if (!limit_percent)
-        return limit;
-    return MAX((mm_stats.rss_anon + far_stats.remote) * limit / 100, (uint64_t)LIMIT_MIN);
+    uint64_t n = limit;
+
+    if (limit_percent)
+        n = (mm_stats.rss_anon + far_stats.remote) * limit / 100;
+    return MAX(n, (uint64_t)LIMIT_MIN);
 }
 
 static uint64_t used(void)
