@@ -10,7 +10,7 @@
 #include "fs/vfs.h"
 #include "lib/cmdline.h"
 #include "lib/random.h"
-#include "linux/elf.h"
+#include "lib/elf.h"
 #include "linux/process.h"
 #include "linux/vdso.h"
 #include "mm/slab.h"

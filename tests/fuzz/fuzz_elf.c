@@ -1,4 +1,4 @@
-// fuzz: kernel/linux/elf.c
+// fuzz: kernel/lib/elf.c
 /*
  * Any bytes as an executable file: refused with a reason, or understood as segments that lie in the
  * file and in the application's half, in order. The corpus are the heads of Debian's programs.
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "linux/elf.h"
+#include "lib/elf.h"
 #include "mm/layout.h"
 
 static void must(bool good)

@@ -1,4 +1,4 @@
-// unit: kernel/linux/elf.c
+// unit: kernel/lib/elf.c
 /* ELF headers: Debian's own programs are understood, each field that is damaged is found. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "linux/elf.h"
+#include "lib/elf.h"
 #include "mm/layout.h"
 
 #include <asm/errno.h>

@@ -1,7 +1,7 @@
 /*
  * ELF header checks; see elf.h.
  */
-#include "linux/elf.h"
+#include "lib/elf.h"
 
 #include "mm/layout.h"
 

@@ -1,6 +1,7 @@
 /*
  * Reading ELF headers (System V gABI ch. 4-5; x86-64 psABI). Pure: works on bytes, checks
- * every field, also runs in unit tests and the fuzzer. Used by exec.
+ * every field, also runs in unit tests and the fuzzer. Used by exec and
+ * for guides.
  */
 #pragma once
 
