@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 include kernel/kernel.mk
-include $(wildcard tools/tools.mk sim/sim.mk tests/tests.mk apps/apps.mk bench/bench.mk tools/pktgen/pktgen.mk tools/memnode/memnode.mk)
+include $(wildcard tools/tools.mk sim/sim.mk tests/tests.mk apps/apps.mk bench/bench.mk tools/pktgen/pktgen.mk tools/memnode/memnode.mk guides/guides.mk)
 
 .PHONY: all clean help
 all: kernel $(ALL_EXTRA) ## build everything

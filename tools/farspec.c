@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_NODE "10.88.0.1" /* of wherry memnode --netdev */
-#define KEY_MAX      64          /* bytes: kernel/roce/session.h */
-#define FAR_MTU      "9000"      /* a page in one frame: path MTU 4096 */
+#define DEFAULT_NODE   "10.88.0.1" /* of wherry memnode --netdev */
+#define KEY_MAX        64          /* bytes: kernel/roce/session.h */
+#define GUIDE_NAME_MAX 31          /* kernel/guide/internal.h */
+#define FAR_MTU        "9000"      /* a page in one frame: path MTU 4096 */
 
 static bool copy(char *to, size_t room, const char *value)
 {
@@ -51,6 +52,11 @@ static bool set_node(struct farspec *f, const char *value)
     return ok;
 }
 
+static bool is_prefetcher(const char *s)
+{
+    return !strcmp(s, "none") || !strcmp(s, "sequential") || !strcmp(s, "trend");
+}
+
 static bool word(struct farspec *f, const char *text, struct why *w)
 {
     const char *value = strchr(text, '=') ? strchr(text, '=') + 1 : "";
@@ -61,8 +67,10 @@ static bool word(struct farspec *f, const char *text, struct why *w)
         ok = is_size(value, false) && copy(f->size, sizeof(f->size), value);
     else if (strncmp(text, "local=", n) == 0 && n == 6)
         ok = is_size(value, true) && copy(f->local, sizeof(f->local), value);
+    else if (strncmp(text, "prefetch=guide:", 15) == 0)
+        ok = text[15] && (f->guide = xstrdup(text + 15));
     else if (strncmp(text, "prefetch=", n) == 0 && n == 9)
-        ok = copy(f->prefetch, sizeof(f->prefetch), value);
+        ok = is_prefetcher(value) && copy(f->prefetch, sizeof(f->prefetch), value);
     else if (strncmp(text, "verify=", n) == 0 && n == 7)
         ok = (!strcmp(value, "on") || !strcmp(value, "off")) &&
              copy(f->verify, sizeof(f->verify), value);
@@ -75,7 +83,8 @@ static bool word(struct farspec *f, const char *text, struct why *w)
                        text, f->has_net ? ", ip=" : "");
     return ok || because(w,
                          "--far: %s: write size=1G, local=64M or local=25%%, "
-                         "prefetch=none|sequential|trend, verify=on|off, key=FILE, ip=ADDRESS",
+                         "prefetch=none|sequential|trend|guide:NAME, verify=on|off, key=FILE, "
+                         "ip=ADDRESS",
                          text);
 }
 
@@ -126,6 +135,32 @@ static const char *said(const struct farspec *f, size_t count, size_t offset)
     return NULL;
 }
 
+char *farspec_guide_name(const char *guide, struct why *w)
+{
+    const char *base = strrchr(guide, '/') ? strrchr(guide, '/') + 1 : guide;
+    size_t n = strlen(base);
+
+    if (n > 3 && strcmp(base + n - 3, ".so") == 0)
+        n -= 3;
+    if (n == 0 || n > GUIDE_NAME_MAX ||
+        strspn(base, "abcdefghijklmnopqrstuvwxyz0123456789-_") < n) {
+        because(w, "--far prefetch=guide:%s: a guide's name has up to %d of a-z, 0-9, - and _",
+                guide, GUIDE_NAME_MAX);
+        return NULL;
+    }
+    return xstrndup(base, n);
+}
+
+static bool add_guide(const char *guide, struct words *out, struct why *w)
+{
+    char *name = farspec_guide_name(guide, w);
+
+    if (name)
+        words_addf(out, "wherry.far.guide=%s", name);
+    free(name);
+    return name != NULL;
+}
+
 static bool add_key(const char *path, struct words *out, struct why *w)
 {
     char *text = read_text(path);
@@ -167,6 +202,8 @@ bool farspec_words(const struct farspec *f, size_t count, struct words *out, str
         else
             words_addf(out, "wherry.far.node=%s", f[i].node);
         if (f[i].key_file && !add_key(f[i].key_file, out, w))
+            return false;
+        if (f[i].guide && !add_guide(f[i].guide, out, w))
             return false;
     }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {

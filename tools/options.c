@@ -2,9 +2,13 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include "kimage.h"
+
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const machine_names[] = {"microvm", "microvm-noacpi", "q35", "pc", NULL};
 const char *const compression_names[] = {"none", "gzip", "zstd", NULL};
@@ -179,7 +183,7 @@ static const struct option {
     {OPT_FAR, "far", 0, ARG, "NODE[,WORDS]",
      "memory of a wherry memnode for pages that are not in use; NODE: ADDRESS[:PORT],\n"
      "unix:SOCKET or vhost-user:SOCKET[,ip=ADDRESS]; WORDS: size=1G (needed), local=64M or 25%,\n"
-     "prefetch=none|sequential|trend, verify=on|off, key=FILE; repeatable: a mirror"},
+     "prefetch=none|sequential|trend|guide:NAME, verify=on|off, key=FILE; repeatable: a mirror"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"
@@ -396,6 +400,28 @@ static void check(const struct run_options *o)
             o->net[0].dhcp ? "by DHCP" : o->net[0].ip);
 }
 
+/* A guide's file: one of ours, beside the kernel, or the user's own. */
+static void add_guide(struct run_options *o, const char *guide)
+{
+    struct volume v = {.read_only = true};
+    struct why w;
+    char *name = farspec_guide_name(guide, &w), *kernel = kimage_wherry();
+
+    if (!name)
+        die("%s", w.text);
+    if (strchr(guide, '/') || strcmp(guide, name) != 0)
+        v.host = xstrdup(guide);
+    else if (kernel)
+        v.host = xasprintf("%s/guides/%s.so", dirname(kernel), name);
+    if (!v.host || access(v.host, R_OK) != 0)
+        die("--far prefetch=guide:%s: there is no guide %s", guide, v.host ? v.host : name);
+    v.guest = xasprintf("/lib/wherry/guides/%s.so", name);
+    o->volumes = xrealloc(o->volumes, (o->nr_volumes + 1) * sizeof(v));
+    o->volumes[o->nr_volumes++] = v;
+    free(kernel);
+    free(name);
+}
+
 /* The cards by which far memory is reached, behind the others, and the kernel's words. */
 static void connect_far(struct run_options *o)
 {
@@ -404,6 +430,8 @@ static void connect_far(struct run_options *o)
     if (o->nr_fars && strcmp(o->kernel, "linux") == 0)
         die("--far: Linux has no far memory of this kind");
     for (size_t i = 0; i < o->nr_fars; i++) {
+        if (o->far[i].guide)
+            add_guide(o, o->far[i].guide);
         if (!o->far[i].has_net)
             continue;
         if (o->nr_nets == NETS_MAX)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "arch/x86_64/uaccess.h"
+#include "mm/far/far.h"
 
 #include <linux/uio.h>
 
@@ -59,6 +60,15 @@ static inline ssize_t copy_from_iter(struct iov_iter *it, void *dst, size_t n)
 ssize_t zero_iter(struct iov_iter *it, size_t n);
 /* Moves the cursor n <= count bytes on without copying. */
 void iov_iter_advance(struct iov_iter *it, size_t n);
+
+/* A system call is about to read all of it: pages of it that are away come together, and not one
+ * after the other as they are missed. May sleep; the first thing to be done. */
+void iov_bring_slow(const struct iov_iter *it);
+static inline void iov_bring(const struct iov_iter *it)
+{
+    if (unlikely(far_on) && it->count > PAGE_SIZE && !it->kernel)
+        iov_bring_slow(it);
+}
 
 /* Fetches an application's iovec array: at most UIO_MAXIOV pieces, total at most MAX_RW_COUNT.
  * fast holds the array if it fits (nr_fast), else it is allocated; iov_release() frees it.

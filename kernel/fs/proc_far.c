@@ -40,6 +40,7 @@ static void show(struct text_buf *out)
     counter(out, "forged_total", s->forged);
     counter(out, "retried_total", s->retried);
     counter(out, "throttled_total", s->throttled);
+    counter(out, "brought_total", s->brought);
 }
 
 static void show_limit(struct text_buf *out)
@@ -53,7 +54,7 @@ static int store_limit(const char *s)
 }
 
 static struct proc_file files[] = {
-    {.path = "/proc/wherry/far", .mode = 0444, .show = show},
+    {.path = "/proc/wherry/far", .mode = 0444, .show = show, .metrics = true},
     {.path = "/proc/sys/wherry/far_local", .mode = 0644, .show = show_limit, .store = store_limit},
 };
 

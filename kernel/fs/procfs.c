@@ -310,6 +310,13 @@ void procfs_register_files(struct proc_file *files, size_t n)
     }
 }
 
+void procfs_metrics(struct text_buf *out)
+{
+    list_for_each (p, &registered, struct proc_file, link)
+        if (p->metrics && p->show != NULL)
+            p->show(out);
+}
+
 int procfs_register(const char *path, uint32_t mode, void (*show)(struct text_buf *out))
 {
     struct proc_file *p = kzalloc(sizeof(*p));

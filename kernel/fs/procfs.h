@@ -25,6 +25,7 @@ struct proc_file {
     int64_t *value;
     int64_t min, max;
     const char *text;
+    bool metrics; /* counters in Prometheus' text format, shown without sleeping: procfs_metrics() */
     struct list link; /* set by procfs_register_file() */
 };
 
@@ -32,6 +33,9 @@ struct proc_file {
 int procfs_register(const char *path, uint32_t mode, void (*show)(struct text_buf *out));
 /* A table that stays. */
 void procfs_register_files(struct proc_file *files, size_t n);
+
+/* Adds what all files that are metrics say. */
+void procfs_metrics(struct text_buf *out);
 
 /* New instances; NULL: out of memory. */
 struct filesystem *procfs_new(void);

@@ -192,3 +192,39 @@ bool elf_image_symbol(const struct unwind_memory *mem, const struct loaded_image
     *off = value - best;
     return read_name(mem, img->strtab + best_name, img->strtab + img->str_size, name, size);
 }
+
+bool elf_image_name(const struct unwind_memory *mem, const struct loaded_image *img,
+                    const Elf64_Sym *sym, char *name, size_t size)
+{
+    return sym->st_name < img->str_size &&
+           read_name(mem, img->strtab + sym->st_name, img->strtab + img->str_size, name, size);
+}
+
+bool elf_image_lookup(const struct unwind_memory *mem, const struct loaded_image *img,
+                      const char *wanted, uint64_t *value)
+{
+    size_t n = strlen(wanted) + 1;
+    Elf64_Sym syms[BATCH];
+    char name[64];
+
+    if (n > sizeof(name))
+        return false;
+    for (uint32_t i = 0; i < img->nr_syms; i += BATCH) {
+        uint32_t count = MIN(img->nr_syms - i, (uint32_t)BATCH);
+
+        if (!read_mem(mem, img->symtab + i * (uint64_t)sizeof(syms[0]), syms,
+                      count * sizeof(syms[0])))
+            return false;
+        for (uint32_t j = 0; j < count; j++) {
+            const Elf64_Sym *s = &syms[j];
+
+            if (s->st_shndx == SHN_UNDEF || s->st_name >= img->str_size ||
+                n > img->str_size - s->st_name ||
+                !read_mem(mem, img->strtab + s->st_name, name, n) || memcmp(name, wanted, n) != 0)
+                continue;
+            *value = s->st_value;
+            return true;
+        }
+    }
+    return false;
+}

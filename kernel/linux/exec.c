@@ -8,6 +8,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/uaccess.h"
 #include "fs/vfs.h"
+#include "guide/guide.h"
 #include "lib/cmdline.h"
 #include "lib/random.h"
 #include "lib/elf.h"
@@ -19,16 +20,16 @@
 
 #include <linux/auxvec.h>
 
-#define STACK_SIZE     (8 * MiB)
-#define STACK_GAP      (256 * MiB) /* between the stack's lowest end and mappings */
-#define PIE_BASE       0x555555554000ul
-#define RANDOM_PAGES   (1ul << 28) /* Linux's mmap_rnd_bits default on x86-64 */
-#define STACK_RANDOM   (16 * GiB)
-#define BRK_RANDOM     (32 * MiB)
-#define MAX_STRINGS    (STACK_SIZE / 4)
-#define MAX_SCRIPT     4 /* interpreters of interpreters */
+#define STACK_SIZE      (8 * MiB)
+#define STACK_GAP       (256 * MiB) /* between the stack's lowest end and mappings */
+#define PIE_BASE        0x555555554000ul
+#define RANDOM_PAGES    (1ul << 28) /* Linux's mmap_rnd_bits default on x86-64 */
+#define STACK_RANDOM    (16 * GiB)
+#define BRK_RANDOM      (32 * MiB)
+#define MAX_STRINGS     (STACK_SIZE / 4)
+#define MAX_SCRIPT      4 /* interpreters of interpreters */
 #define HWCAP2_FSGSBASE 2
-#define SIGFRAME_ROOM  1024 /* what a signal frame needs beside the FPU state */
+#define SIGFRAME_ROOM   1024 /* what a signal frame needs beside the FPU state */
 
 /* norandmaps, as in Linux: the same addresses at every boot, for profiles. */
 static bool fixed_layout;
@@ -105,6 +106,9 @@ static int map_segment(struct file *f, const struct elf_segment *s, virt_t bias)
                     ALIGN_DOWN(s->offset, PAGE_SIZE) >> PAGE_SHIFT, NULL);
         if (r < 0)
             return r;
+        if (s->prot & PROT_EXEC)
+            guide_mapped(f, start, file_end - start,
+                         ALIGN_DOWN(s->offset, PAGE_SIZE) >> PAGE_SHIFT);
         /* The rest of the last page is .bss, and beyond it zero too: ld.so's first allocations
          * come from there. */
         if (s->memsz > s->filesz && file_pages > file_end && s->prot & PROT_WRITE &&
@@ -114,8 +118,8 @@ static int map_segment(struct file *f, const struct elf_segment *s, virt_t bias)
         file_pages = start;
     }
     if (ALIGN_UP(end, PAGE_SIZE) > file_pages) {
-        r = vma_map(file_pages, end - file_pages, s->prot,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0, NULL);
+        r = vma_map(file_pages, end - file_pages, s->prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                    NULL, 0, NULL);
         if (r < 0)
             return r;
     }
@@ -333,7 +337,8 @@ static int script_args(const char *line, const char *path, char *const *argv, ch
 static void choose_layout(virt_t *stack_top)
 {
     *stack_top = USER_MAX - PAGE_SIZE - (layout_random(STACK_RANDOM) & PAGE_MASK);
-    vma_mmap_top = *stack_top - STACK_SIZE - STACK_GAP - (layout_random(RANDOM_PAGES) << PAGE_SHIFT);
+    vma_mmap_top =
+        *stack_top - STACK_SIZE - STACK_GAP - (layout_random(RANDOM_PAGES) << PAGE_SHIFT);
 }
 
 static int enter_image(struct file *f, const char *path, char *const *argv, char *const *envp)
@@ -381,8 +386,8 @@ static int enter_image(struct file *f, const char *path, char *const *argv, char
                 mm_layout.code_end = prog->bias + img->segments[i].vaddr + img->segments[i].filesz;
         mm_layout.data_start = prog->bias + last->vaddr;
         mm_layout.data_end = prog->bias + last->vaddr + last->filesz;
-        mm_layout.brk = mm_layout.brk_start = ALIGN_UP(
-            prog->bias + img->high + layout_random(BRK_RANDOM), PAGE_SIZE);
+        mm_layout.brk = mm_layout.brk_start =
+            ALIGN_UP(prog->bias + img->high + layout_random(BRK_RANDOM), PAGE_SIZE);
     }
     if (r == 0)
         sp = build_stack(stack_top, path, argv, envp, prog, dynamic ? interp : NULL, &r);
@@ -426,8 +431,8 @@ int exec_load(const char *path, char *const *argv, char *const *envp, void (*com
             break;
         if (buf)
             kfree(args);
-        /* The former buffer's strings may still be arguments: it is kept until the end of the boot or
-         * lost with a failed exec, a few bytes. */
+        /* The former buffer's strings may still be arguments: it is kept until the end of the boot
+         * or lost with a failed exec, a few bytes. */
         args = next;
         buf = next_buf;
         path = args[0];

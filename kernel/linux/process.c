@@ -9,6 +9,7 @@
 #include "drivers/power.h"
 #include "fs/tty.h"
 #include "fs/vfs.h"
+#include "guide/guide.h"
 #include "lib/cmdline.h"
 #include "linux/exec.h"
 #include "linux/futex.h"
@@ -160,6 +161,7 @@ static void drop_old_program(void)
     current()->sig->altstack.ss_flags = SS_DISABLE;
     current()->clear_child_tid = current()->robust_list = current()->rseq = 0;
     vma_unmap_all();
+    guide_unmapped_all();
     fs_base_set(0);
     gs_base_set(0);
     fpu_init_area(current()->fpu);

@@ -5,6 +5,7 @@
 #include "linux/signal.h"
 
 #include "arch/x86_64/hooks.h"
+#include "guide/guide.h"
 #include "linux/crash.h"
 #include "linux/limits_table.h"
 #include "linux/process.h"
@@ -391,6 +392,15 @@ void user_fault(struct trap_frame *f, int sig, int code, uint64_t addr, unsigned
 void user_was_preempted(struct trap_frame *f)
 {
     rseq_fix_up(f);
+}
+
+bool user_breakpoint(struct trap_frame *f)
+{
+    int r = guide_breakpoint(f);
+
+    if (r == -EFAULT)
+        user_fault(f, SIGSEGV, SEGV_MAPERR, f->rsp - sizeof(uint64_t), f->vector);
+    return r != -ENOENT;
 }
 
 int user_page_fault(uint64_t addr, bool write, bool exec)

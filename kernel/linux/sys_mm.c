@@ -4,6 +4,7 @@
 #include "arch/x86_64/uaccess.h"
 #include "fs/file.h"
 #include "fs/vfs.h"
+#include "guide/guide.h"
 #include "linux/syscall.h"
 #include "mm/far/far.h"
 #include "mm/frame.h"
@@ -48,6 +49,8 @@ static long sys_mmap(uint64_t addr, size_t len, unsigned prot, unsigned flags, i
     flags &= (1u << MAP_HUGE_SHIFT) - 1;
     r = vma_map(addr, len, prot, flags | (flags & MAP_HUGETLB ? VMA_HUGE : 0), f, off >> PAGE_SHIFT,
                 NULL);
+    if (r >= 0 && f && prot & PROT_EXEC && type == MAP_PRIVATE)
+        guide_mapped(f, r, len, off >> PAGE_SHIFT);
     if (f)
         file_put(f);
     if (r >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && prot & (PROT_READ | PROT_WRITE))

@@ -42,6 +42,8 @@ static __always_inline long rw(int fd, void *buf, size_t n, bool write)
     struct iov_iter it;
     iov_iter_init(&it, &v, 1, n, false);
     f->refs++;
+    if (write)
+        iov_bring(&it);
     long r = op(f, &it, &f->pos);
     file_put(f);
     return r;
@@ -121,6 +123,8 @@ static long rwv(int fd, const struct iovec *uiov, size_t nr, uint64_t *pos, bool
     r = iov_import(&it, uiov, nr, fast, FAST_IOV, &iov);
     if (r < 0)
         goto out;
+    if (write)
+        iov_bring(&it);
     if (unlikely(extra_flags & ~f->flags)) {
         /* RWF_NOWAIT, RWF_APPEND: as if the description had the flag, for this call. It cannot be
          * set on f itself, which another thread may use while this one sleeps: a copy of what

@@ -211,7 +211,7 @@ int vma_fault(virt_t addr, bool write, bool exec)
         const uint64_t *pte = pte_lookup(va, false, NULL);
 
         if (pte && pte_is_far(*pte))
-            return far_fault(v, va);
+            return far_fault(v, addr);
     }
     if (v->ops)
         return fault_file(v, va, write);
@@ -233,4 +233,23 @@ int vma_populate(virt_t addr, size_t len, bool write)
             return r;
     }
     return 0;
+}
+
+int vma_poke(virt_t addr, const void *data, size_t n)
+{
+    virt_t va = ALIGN_DOWN(addr, PAGE_SIZE);
+    int r = vma_populate(va, PAGE_SIZE, false);
+    struct vma *v = vma_find(va);
+    uint64_t *pte;
+
+    assert(addr + n <= va + PAGE_SIZE);
+    if (r < 0)
+        return r;
+    pte = pte_lookup(va, false, NULL); /* NULL: part of a 2 MiB page, which no file's is */
+    if (!v || (v->flags & MAP_TYPE) != MAP_PRIVATE || !pte || !(*pte & PTE_P))
+        return -EFAULT;
+    r = copy_on_write(v, va, pte);
+    if (r == 0)
+        memcpy((uint8_t *)phys_to_virt(*pte & PTE_ADDR) + (addr - va), data, n);
+    return r;
 }

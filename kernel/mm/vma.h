@@ -80,6 +80,10 @@ uint64_t vma_unmap_clean(uint64_t max);
 /* Makes the whole of [addr, addr+len) present (mlock, MAP_POPULATE): 0 or as vma_fault. */
 int vma_populate(virt_t addr, size_t len, bool write);
 
+/* Changes n bytes of one private page, whatever its protection: others do not see it. 0 or as
+ * vma_fault(); -EFAULT: not a private mapping. May sleep. */
+int vma_poke(virt_t addr, const void *data, size_t n);
+
 struct mm_stats {
     uint64_t virt_pages;              /* mapped */
     uint64_t rss_anon, rss_file;      /* present, in 4 KiB pages */

@@ -77,6 +77,11 @@ int user_page_fault(uint64_t addr, bool write, bool exec)
     return -1;
 }
 
+bool user_breakpoint(struct trap_frame *f)
+{
+    return false;
+}
+
 /* Where the SYSCALL instruction leads. */
 void syscall_entry(void);
 void syscall_entry(void)

@@ -37,8 +37,10 @@ static long sys_sendto(int fd, const void *ubuf, size_t len, unsigned flags, con
         r = socket_addr_import(&a, uaddr, addrlen);
         m.addr = &a;
     }
-    if (likely(r == 0))
+    if (likely(r == 0)) {
+        iov_bring(&it);
         r = socket_send(s, &m);
+    }
     file_put(&s->file);
     return r;
 }
@@ -181,8 +183,10 @@ static long send_one(struct socket *s, struct message *g, const struct msghdr *u
     }
     if (likely(r == 0))
         r = import_control(g);
-    if (likely(r == 0))
+    if (likely(r == 0)) {
+        iov_bring(&g->it);
         r = socket_send(s, &g->m);
+    }
     message_end(g);
     return r;
 }

@@ -74,7 +74,7 @@ static void *place_of(const struct far_io *io)
 
 static uint64_t offset_of(const struct far_io *io)
 {
-    return (io->slot - 1ull) * PAGE_SIZE;
+    return (io->slot - 1ull) * PAGE_SIZE + io->at;
 }
 
 static bool post_read(struct far_io *io)
@@ -82,7 +82,7 @@ static bool post_read(struct far_io *io)
     struct mirror *m = remote_source(io->slot, io->tries);
 
     if (m == NULL ||
-        !node_post(&m->node, io->class, false, offset_of(io), place_of(io), PAGE_SIZE, io))
+        !node_post(&m->node, io->class, false, offset_of(io), place_of(io), io->len, io))
         return false;
     turn++;
     return true;

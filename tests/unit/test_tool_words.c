@@ -1,7 +1,8 @@
-// unit: tools/kcmdline.c tools/ports.c tools/netspec.c tools/ldcache.c tools/util.c
+// unit: tools/kcmdline.c tools/ports.c tools/netspec.c tools/farspec.c tools/ldcache.c tools/util.c
 /* Proves what the host tool reads and writes in words: kernel command lines, -p, --net, and the
  * dynamic loader's cache. */
 #define _GNU_SOURCE
+#include "../../tools/farspec.h"
 #include "../../tools/kcmdline.h"
 #include "../../tools/ldcache.h"
 #include "../../tools/netspec.h"
@@ -302,9 +303,91 @@ static void shell_quoting_is_minimal_and_safe(void **state)
     free(b.s);
 }
 
+static void far_memory_reads_as_it_is_written(void **state)
+{
+    struct farspec f[2];
+    struct words out = {0};
+    struct why w;
+
+    (void)state;
+    assert_true(farspec_parse("10.0.0.9:7000,size=16G,local=25%,prefetch=trend", &f[0], &w));
+    assert_false(f[0].has_net);
+    assert_true(farspec_parse("unix:/tmp/s,ip=10.89.0.1,prefetch=guide:./my/walk.so,verify=off",
+                              &f[1], &w));
+    assert_true(f[1].has_net);
+    assert_non_null(strstr(f[1].net.device, "mtu=9000"));
+    assert_true(farspec_words(f, 2, &out, &w));
+    static const char *const words[] = {
+        "wherry.far.node=10.0.0.9:7000", "wherry.far.node=10.89.0.1", "wherry.far.guide=walk",
+        "wherry.far.size=16G",           "wherry.far.local=25%",      "wherry.far.prefetch=trend",
+        "wherry.far.verify=off"};
+    assert_int_equal(out.n, ARRAY_LEN(words));
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        assert_string_equal(out.v[i], words[i]);
+    free(f[1].guide);
+    words_free(&out);
+}
+
+static void wrong_far_memory_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "node",
+        "10.0.0",
+        "10.0.0.9:0",
+        "10.0.0.9:70000",
+        "10.0.0.9,size=",
+        "10.0.0.9,size=1X",
+        "10.0.0.9,size=10%",
+        "10.0.0.9,local=0%",
+        "10.0.0.9,local=101%",
+        "10.0.0.9,prefetch=best",
+        "10.0.0.9,prefetch=guide:",
+        "10.0.0.9,verify=maybe",
+        "10.0.0.9,key=",
+        "10.0.0.9,ip=10.0.0.8",
+        "10.0.0.9,sise=1G",
+        "unix:/tmp/s,ip=10.88.0.2",
+    };
+    struct farspec f;
+    struct why w;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        w.text[0] = '\0';
+        assert_false(farspec_parse(bad[i], &f, &w));
+        assert_non_null(strstr(w.text, "--far"));
+        free(f.guide);
+        free(f.key_file);
+    }
+    assert_null(farspec_guide_name("/tmp/UPPER.so", &w));
+    assert_null(farspec_guide_name("a/", &w));
+    char *name = farspec_guide_name("../x/read-ahead_2.so", &w);
+    assert_string_equal(name, "read-ahead_2");
+    free(name);
+}
+
+static void socket_networks_read_as_they_are_written(void **state)
+{
+    struct netspec n;
+    struct why w;
+
+    (void)state;
+    assert_true(netspec_parse("unix:/tmp/s,ip=10.1.0.2/24,mtu=4200", &n, &w));
+    assert_string_equal(n.socket, "/tmp/s");
+    assert_non_null(strstr(n.device, "mtu=4200"));
+    assert_false(netspec_parse("unix:,ip=10.1.0.2/24", &n, &w));
+    assert_false(netspec_parse("unix:/tmp/s,ip=10.1.0.2/24,mtu=10", &n, &w));
+    assert_false(netspec_parse("unix:/tmp/s,ip=10.1.0.2/24,mtu=100000", &n, &w));
+    assert_false(netspec_parse("unix:/tmp/s", &n, &w));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(far_memory_reads_as_it_is_written),
+        cmocka_unit_test(wrong_far_memory_is_refused),
+        cmocka_unit_test(socket_networks_read_as_they_are_written),
         cmocka_unit_test(words_read_back_as_they_were_given),
         cmocka_unit_test(only_words_that_need_quotes_get_them),
         cmocka_unit_test(words_that_no_quoting_carries_are_refused),

@@ -14,6 +14,8 @@ void user_return_work(struct trap_frame *f);
 void user_was_preempted(struct trap_frame *f);
 /* A page fault at an address of the application's half, from it or from a uaccess: as vma_fault(). */
 int user_page_fault(uint64_t addr, bool write, bool exec);
+/* The application met a breakpoint. True: it was the kernel's own, and the frame leads on. */
+bool user_breakpoint(struct trap_frame *f);
 /* Interrupts of devices: drivers' handlers by vector (arch/x86_64/irq_alloc.c). */
 void irq_dispatch(unsigned vector);
 /* An exception in the kernel itself: reports and powers off (linux/crash.c). */

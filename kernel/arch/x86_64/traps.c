@@ -1,9 +1,10 @@
 /*
  * What every trap means: page faults, exceptions, the timer, devices. Entered from
- * trap.S on the thread's kernel stack. Page faults may sleep; nothing else here does.
+ * trap.S on the thread's kernel stack. Page faults and breakpoints may sleep; nothing else here does.
  */
 #include "arch/x86_64/clockevent.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/guard.h"
 #include "arch/x86_64/hooks.h"
 #include "mm/layout.h"
 #include "sched/thread.h"
@@ -84,6 +85,8 @@ static void page_fault(struct trap_frame *f)
     uint64_t switches;
     int r;
 
+    if (unlikely(!user) && guard_caught(f))
+        return;
     if (unlikely(addr >= USER_MAX)) {
         if (user)
             user_fault(f, SIGSEGV, SEGV_MAPERR, addr, VEC_PAGE);
@@ -127,9 +130,12 @@ static void exception(struct trap_frame *f)
     unsigned v = f->vector;
     uint32_t status = 0;
     uint16_t control = 0;
+    uint64_t switches;
 
     if (!frame_from_user(f) || v == VEC_DOUBLE || v == VEC_NMI || v == VEC_MACHINE_CHECK) {
         if (v == VEC_PROTECTION && !frame_from_user(f) && fix_up(f))
+            return;
+        if (v != VEC_DOUBLE && v != VEC_NMI && v != VEC_MACHINE_CHECK && guard_caught(f))
             return;
         kernel_fault(f, names[v] ? names[v] : "reserved exception", 0);
     }
@@ -141,7 +147,11 @@ static void exception(struct trap_frame *f)
         user_fault(f, SIGTRAP, TRAP_TRACE, f->rip, v);
         break;
     case VEC_BREAKPOINT:
-        user_fault(f, SIGTRAP, SI_KERNEL, 0, v);
+        switches = current()->switches;
+        if (!user_breakpoint(f))
+            user_fault(f, SIGTRAP, SI_KERNEL, 0, v);
+        else if (current()->switches != switches)
+            user_was_preempted(f);
         break;
     case VEC_INVALID:
         user_fault(f, SIGILL, ILL_ILLOPN, f->rip, v);
@@ -179,6 +189,8 @@ void trap_dispatch(struct trap_frame *f)
     } else if (f->vector == VECTOR_TIMER) {
         lapic_eoi();
         sched_tick(user);
+        if (!user)
+            guard_tick(f);
     } else if (f->vector != VECTOR_SPURIOUS) {
         irq_dispatch(f->vector);
         lapic_eoi();

@@ -22,9 +22,12 @@ struct far_io {
     phys_t page;      /* what is filled or sent; stays as it is until far_io_done(). The backend may
                          fill another frame instead, put it here and free this one */
     uint32_t slot;
+    uint16_t at, len; /* which bytes: from `at` on; to page, where it begins */
     uint8_t class;    /* enum far_class; FAR_EVICT is a write, others are reads */
     uint8_t used;     /* mm/far/io.c's from here on */
     uint8_t orphan;   /* nobody wants the page any more */
+    uint8_t part;     /* a prefetcher's far_ask_part(), by `tag` */
+    uint16_t tag;
     virt_t va;        /* of the application's page */
     phys_t frame;     /* FAR_EVICT: of which page is a copy */
     uint64_t started; /* clock_mono_ns() */

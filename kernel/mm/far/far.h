@@ -16,7 +16,7 @@
  * A page is away only after its write has been acknowledged. Pages that leave are copied first, so
  * that the application may go on writing meanwhile.
  *
- * far_fault() may sleep; nothing else here does.
+ * far_fault(), far_await() and far_throttle() may sleep; nothing else here does.
  */
 #pragma once
 
@@ -34,9 +34,14 @@ static inline bool pte_is_far(uint64_t pte)
 
 extern bool far_on; /* there is a backend */
 
-/* Brings the page at va, whose entry was found to be far. 0 (access again), -EIO: the backend
- * cannot give it; -ENOMEM. */
-int far_fault(struct vma *v, virt_t va);
+/* Brings the page that holds addr, whose entry was found to be far. 0 (access again), -EIO: the
+ * backend cannot give it; -ENOMEM. */
+int far_fault(struct vma *v, virt_t addr);
+/* Asks for the pages of [at, at + n) that are away, as far as there is room: *last becomes the last
+ * one that is under way. False: no more for now. Nothing, if no prefetcher is to be used. */
+bool far_bring(virt_t at, size_t n, virt_t *last);
+/* Sleeps until the page at va is not under way any more. */
+void far_await(virt_t va);
 /* A far entry was removed for good. */
 void far_zap(uint64_t pte);
 /* A frame of an anonymous page is about to lose its entry for good. */
@@ -70,6 +75,7 @@ struct far_stats {
     uint64_t forged;       /*   by bringing another page than was stored */
     uint64_t retried;      /* and asked for again therefore */
     uint64_t throttled;    /* waits for room */
+    uint64_t brought;      /* waits of system calls for what they read */
     uint64_t wait_ns;      /* spent in faults */
 };
 extern struct far_stats far_stats;

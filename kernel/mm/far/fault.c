@@ -4,6 +4,7 @@
  */
 #include "mm/far/internal.h"
 #include "sched/clock.h"
+#include "sched/thread.h"
 
 #include <asm/errno.h>
 #include <linux/mman.h>
@@ -41,9 +42,13 @@ bool far_was_used(virt_t va)
            (*pte & PTE_A || !(*far_word(*pte & PTE_ADDR) & SLOT_AHEAD));
 }
 
-static void ahead(struct vma *v, virt_t va, bool late)
+static void ahead(struct vma *v, virt_t addr, bool late)
 {
-    struct far_fault f = {.va = va, .start = v->start, .end = v->end, .late = late};
+    struct far_fault f = {.va = ALIGN_DOWN(addr, PAGE_SIZE),
+                          .address = addr,
+                          .start = v->start,
+                          .end = v->end,
+                          .late = late};
 
     wanted_in = v;
     wanted_room = f.room = far_prefetch_room();
@@ -51,12 +56,103 @@ static void ahead(struct vma *v, virt_t va, bool late)
     wanted_room = 0;
 }
 
-int far_fault(struct vma *v, virt_t va)
+int far_ask(virt_t va)
 {
+    uint64_t *pte = va < USER_MAX ? pte_lookup(va, false, NULL) : NULL;
+
+    va = ALIGN_DOWN(va, PAGE_SIZE);
+    if (!pte || !pte_is_far(*pte))
+        return 0;
+    if (*pte & PTE_COMING)
+        return 1;
+    if (far_prefetch_room() == 0 || !far_read(va, pte, FAR_PREFETCH))
+        return -EAGAIN;
+    far_stats.prefetched++;
+    return 1;
+}
+
+bool far_bring(virt_t at, size_t n, virt_t *last)
+{
+    virt_t va = ALIGN_DOWN(at, PAGE_SIZE), end = at + n;
+
+    if (far_prefetcher == &far_prefetch_none)
+        return false;
+    for (; va < end; va += PAGE_SIZE) {
+        int state = far_ask(va);
+
+        if (state < 0)
+            return false;
+        if (state > 0)
+            *last = va;
+    }
+    return true;
+}
+
+void far_await(virt_t va)
+{
+    const uint64_t *pte = va ? pte_lookup(va, false, NULL) : NULL;
+
+    if (!pte || !pte_is_far(*pte) || !(*pte & PTE_COMING))
+        return;
+    far_stats.brought++;
+    far_backend->kick();
+    far_reclaim();
+    waitq_sleep_uninterruptible(&far_io_of(*pte)->waiters, 1, WAIT_FOREVER);
+}
+
+int far_ask_part(virt_t va, size_t n, void *to, unsigned tag)
+{
+    const uint64_t *pte = va < USER_MAX ? pte_lookup(va, false, NULL) : NULL;
+
+    assert(n > 0 && (va & ~PAGE_MASK) + n <= PAGE_SIZE);
+    if (!pte || !pte_is_far(*pte))
+        return -EINVAL;
+    if (*pte & PTE_COMING)
+        return -EBUSY;
+    return far_read_part(va, *pte, n, to, tag) ? 0 : -EAGAIN;
+}
+
+const struct far_prefetcher *far_set_prefetcher(const struct far_prefetcher *p)
+{
+    const struct far_prefetcher *before = far_prefetcher;
+
+    far_prefetcher = p;
+    return before;
+}
+
+void far_kick(void)
+{
+    if (far_on)
+        far_backend->kick();
+}
+
+bool far_is_reading(void)
+{
+    return far_reading > 0;
+}
+
+static bool is_away(virt_t va, bool coming)
+{
+    const uint64_t *pte = pte_lookup(va, false, NULL);
+
+    return pte && pte_is_far(*pte) && (!coming || *pte & PTE_COMING);
+}
+
+int far_fault(struct vma *v, virt_t addr)
+{
+    virt_t va = ALIGN_DOWN(addr, PAGE_SIZE);
     uint64_t start = clock_mono_ns();
     bool first = true, asked = false;
     int r = 0;
 
+    if (is_away(va, true)) { /* it may have come, and nobody has looked */
+        pollers_run();
+        if (!is_away(va, false))
+            return 0;
+        v = vma_find(va);
+        if (!v)
+            return 0; /* the access is made again, and meets what is there now */
+    }
     far_stats.faults++;
     for (;; first = false) {
         uint64_t *pte = pte_lookup(va, false, NULL);
@@ -85,10 +181,10 @@ int far_fault(struct vma *v, virt_t va)
                 continue;
             }
             asked = true;
-            ahead(v, va, false);
+            ahead(v, addr, false);
         } else if (first) {
             far_stats.late++;
-            ahead(v, va, true);
+            ahead(v, addr, true);
         }
         far_backend->kick();
         far_reclaim();

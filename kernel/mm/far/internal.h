@@ -20,6 +20,8 @@ extern const struct far_backend *far_backend;
 extern unsigned far_reading, far_writing; /* under way */
 /* Reads slot into a new frame for va, whose entry *pte becomes "coming". false: not now. */
 bool far_read(virt_t va, uint64_t *pte, enum far_class class);
+/* Reads n bytes of the page at va, whose entry is pte, to `to`. false: not now. */
+bool far_read_part(virt_t va, uint64_t pte, size_t n, void *to, unsigned tag);
 /* Writes a copy of the page to its slot; PTE_D was cleared and flushed. false: not now. */
 bool far_write(virt_t va, phys_t frame);
 /* 0: all are taken. */

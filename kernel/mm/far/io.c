@@ -72,7 +72,7 @@ int far_wait_room(void)
 
 /* ---- Starting ---- */
 
-static struct far_io *io_get(enum far_class class, virt_t va, uint32_t slot, phys_t page)
+static struct far_io *io_next(enum far_class class, virt_t va, uint32_t slot, phys_t page)
 {
     struct far_io *io = free_ios[nr_free_ios - 1];
 
@@ -81,15 +81,22 @@ static struct far_io *io_get(enum far_class class, virt_t va, uint32_t slot, phy
     io->va = va;
     io->slot = slot;
     io->page = page;
-    io->orphan = false;
+    io->at = 0;
+    io->len = PAGE_SIZE;
+    io->orphan = io->part = false;
     io->tries = 0;
     io->started = clock_mono_ns();
+    return io;
+}
+
+static bool io_submit(struct far_io *io)
+{
     if (!far_backend->submit(io)) {
         io->used = false;
-        return NULL;
+        return false;
     }
     nr_free_ios--;
-    return io;
+    return true;
 }
 
 bool far_read(virt_t va, uint64_t *pte, enum far_class class)
@@ -103,12 +110,30 @@ bool far_read(virt_t va, uint64_t *pte, enum far_class class)
     page = frame_alloc(0);
     if (page == 0)
         return false;
-    io = io_get(class, va, slot, page);
-    if (io == NULL) {
+    io = io_next(class, va, slot, page);
+    if (!io_submit(io)) {
         frame_put(page);
         return false;
     }
     *pte = coming_entry(io);
+    far_reading++;
+    return true;
+}
+
+bool far_read_part(virt_t va, uint64_t pte, size_t n, void *to, unsigned tag)
+{
+    phys_t place = virt_to_phys(to);
+    struct far_io *io;
+
+    if (nr_free_ios <= IOS_DEMAND)
+        return false;
+    io = io_next(FAR_PREFETCH, va, (uint32_t)((pte & PTE_ADDR) >> PAGE_SHIFT), place);
+    io->part = true;
+    io->at = (uint16_t)(va & ~PAGE_MASK);
+    io->len = (uint16_t)n;
+    io->tag = (uint16_t)tag;
+    if (!io_submit(io))
+        return false;
     far_reading++;
     return true;
 }
@@ -121,8 +146,8 @@ bool far_write(virt_t va, phys_t frame)
     if (nr_free_ios <= IOS_DEMAND || nr_copies == 0)
         return false;
     memcpy(phys_to_virt(copies[nr_copies - 1]), phys_to_virt(frame), PAGE_SIZE);
-    io = io_get(FAR_EVICT, va, *word & SLOT_MASK, copies[nr_copies - 1]);
-    if (io == NULL)
+    io = io_next(FAR_EVICT, va, *word & SLOT_MASK, copies[nr_copies - 1]);
+    if (!io_submit(io))
         return false;
     nr_copies--;
     if (tags != NULL)
@@ -205,9 +230,17 @@ static void went(struct far_io *io, int err)
         far_evict_clean(io->va, pte);
 }
 
+static void part_came(struct far_io *io, int err)
+{
+    far_reading--;
+    if (err < 0)
+        far_stats.errors++;
+    far_prefetcher->came_part(io->tag, err == 0);
+}
+
 void far_io_done(struct far_io *io, int err)
 {
-    if (err == 0 && io->class != FAR_EVICT && !io->orphan && !genuine(io)) {
+    if (err == 0 && !io->part && io->class != FAR_EVICT && !io->orphan && !genuine(io)) {
         /* Another copy of it, or another moment, may give the right one. */
         if (io->tries++ < TRIES && far_backend->submit(io)) {
             far_stats.retried++;
@@ -215,10 +248,15 @@ void far_io_done(struct far_io *io, int err)
         }
         err = -EBADMSG;
     }
-    if (io->class == FAR_EVICT)
+    if (io->class == FAR_EVICT) {
         went(io, err);
-    else
+    } else if (io->part) {
+        part_came(io, err);
+    } else {
         came(io, err);
+        if (far_prefetcher->came != NULL)
+            far_prefetcher->came(io->va, err == 0 && !io->orphan);
+    }
     io->used = false;
     free_ios[nr_free_ios++] = io;
     waitq_wake_all(&io->waiters, 1);
@@ -286,6 +324,8 @@ static bool poll(struct poller *p)
 {
     bool any = far_backend->poll();
 
+    if (far_prefetcher->poll != NULL)
+        far_prefetcher->poll();
     if (far_is_tight())
         far_reclaim();
     return any;

@@ -11,7 +11,7 @@ static void nothing(const struct far_fault *f)
 {
 }
 
-const struct far_prefetcher far_prefetch_none = {"none", nothing};
+const struct far_prefetcher far_prefetch_none = {.name = "none", .fault = nothing};
 
 unsigned far_prefetch_window = FAR_WINDOW_DEFAULT;
 

@@ -169,4 +169,4 @@ static void sequential(const struct far_fault *f)
     r->last = now;
 }
 
-const struct far_prefetcher far_prefetch_sequential = {"sequential", sequential};
+const struct far_prefetcher far_prefetch_sequential = {.name = "sequential", .fault = sequential};

@@ -156,4 +156,4 @@ static void by_trend(const struct far_fault *f)
         ask(f, next_window(follows));
 }
 
-const struct far_prefetcher far_prefetch_trend = {"trend", by_trend};
+const struct far_prefetcher far_prefetch_trend = {.name = "trend", .fault = by_trend};

@@ -41,7 +41,8 @@ static bool ram_poll(void)
         if (io->class == FAR_EVICT)
             memcpy(phys_to_virt(places[io->slot]), phys_to_virt(io->page), PAGE_SIZE);
         else
-            memcpy(phys_to_virt(io->page), phys_to_virt(places[io->slot]), PAGE_SIZE);
+            memcpy(phys_to_virt(io->page), (uint8_t *)phys_to_virt(places[io->slot]) + io->at,
+                   io->len);
         far_io_done(io, 0);
         any = true;
     }
