@@ -1,6 +1,7 @@
 /* See peer.h. */
 #include "net/peer.h"
 
+#include "mm/frame.h"
 #include "mm/slab.h"
 #include "net/ethif.h"
 #include "net/net.h"
@@ -57,6 +58,9 @@ static unsigned nr_frames;
 
 void net_frame_put(struct net_frame *f)
 {
+    if (unlikely(f->page != 0))
+        frame_put(f->page);
+    f->page = 0;
     f->next = free_frames;
     free_frames = f;
 }
@@ -81,8 +85,10 @@ struct net_frame *net_frame_get(struct netdev *d)
     if (nr_frames == FRAMES)
         return NULL;
     f = kmalloc(sizeof(*f));
-    if (f != NULL)
-        nr_frames++;
+    if (f == NULL)
+        return NULL;
+    f->page = 0;
+    nr_frames++;
     return f;
 }
 

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "lib/base.h"
+#include "mm/layout.h"
 
 struct netbuf;
 struct netdev;
@@ -29,12 +29,13 @@ int net_way_to(uint32_t ip, struct net_way *way);
 struct net_frame {
     _Alignas(16) uint8_t owner[40]; /* lwIP's */
     struct net_frame *next;
+    phys_t page; /* the frame's: freed with it; 0: none */
     uint8_t headroom[16];
     uint8_t head[NET_FRAME_HEAD];
     uint8_t tail[NET_FRAME_TAIL];
 };
 
-/* NULL: all are on their way out. */
+/* Without a page. NULL: all are on their way out. */
 struct net_frame *net_frame_get(struct netdev *d);
 void net_frame_put(struct net_frame *f);
 /*

@@ -62,7 +62,15 @@ static int send(void *ctx, uint8_t *bth, unsigned bth_len, const void *payload,
         roce_icrc_put(f->head + head, crc);
         return net_frame_send(n->way.dev, f, head + ROCE_ICRC, NULL, 0, 0);
     }
-    crc = roce_crc(crc, payload, payload_len);
+    /* A repetition may be acknowledged, and the page be another's, before the device gets to it. */
+    if (roce_repeats(&l->qp))
+        f->page = frame_alloc(0);
+    if (f->page != 0) {
+        crc = roce_crc_copy(crc, phys_to_virt(f->page), payload, payload_len);
+        payload = phys_to_virt(f->page);
+    } else {
+        crc = roce_crc(crc, payload, payload_len);
+    }
     crc = roce_crc(crc, zeros, pad);
     end = f->tail;
     memset(end, 0, pad);

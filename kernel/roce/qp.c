@@ -226,7 +226,7 @@ static int send_read(struct roce_qp *qp, const struct roce_request *r, uint8_t *
 /* The packet at nxt has gone out, and the peer will answer it or not. */
 static void was_sent(struct roce_qp *qp, uint32_t n, bool answered, uint64_t now)
 {
-    bool fresh = qp->nxt >= qp->sent;
+    bool fresh = !roce_repeats(qp);
 
     if (qp->sent == qp->una) /* nothing was on its way */
         qp->timer_from = now;

@@ -19,8 +19,8 @@
  *  - Only bytes of a READ's buffer are ever placed, each first once; and all of them before it
  *    completes with 0. What a peer sends decides the values of these bytes and nothing else.
  *  - A request's buffer is the QP's until its completion. The data of a WRITE may still lie in the
- *    device's queue then (a retransmission, overtaken by the acknowledgement): whoever reuses the
- *    memory at once may have a packet with a wrong ICRC go out, which nobody takes.
+ *    device's queue then (a retransmission, overtaken by the acknowledgement): send() copies what
+ *    roce_repeats(), or the packet that goes out has other bytes and a wrong ICRC. Nobody takes it.
  *  - The peer carries out requests in the order of posting. A READ sees what WRITEs before it
  * wrote. It may also see what WRITEs after it wrote, since a repeated READ reads the memory anew
  * (IBTA §9.7.5.1 has it so): who minds does not post a WRITE of what is still being read.
@@ -197,6 +197,12 @@ void roce_output(struct roce_qp *qp, uint64_t now);
  */
 bool roce_input(struct roce_qp *qp, const struct roce_packet *p, const void *payload, void *landing,
                 uint64_t now);
+
+/* For send(): the packet that goes out has been sent before. */
+static inline bool roce_repeats(const struct roce_qp *qp)
+{
+    return qp->nxt < qp->sent;
+}
 
 /* When roce_timer() is to be called, at the latest; UINT64_MAX: need not be. May be called at any
  * other time as well. */

@@ -30,6 +30,7 @@ struct sent {
     const uint8_t *payload;
     uint32_t len;
     unsigned pad;
+    bool repeated; /* as the QP says */
 };
 
 struct done {
@@ -65,6 +66,7 @@ static inline int send_packet(void *ctx, uint8_t *bth, unsigned bth_len, const v
     s->payload = payload;
     s->len = payload_len;
     s->pad = pad;
+    s->repeated = roce_repeats(&qp);
     nsent++;
     return 0;
 }

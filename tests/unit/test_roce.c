@@ -311,6 +311,24 @@ static void landing(void **state)
     assert_int_equal(buf[99], 0x77);
 }
 
+/* What is in the device's queue for the second time may be acknowledged before it leaves, hence
+ * send() is told which packets those are, and which behind them are not. */
+static void repetitions(void **state)
+{
+    post_write(4 * 1024, 1);
+    out();
+    for (unsigned i = 0; i < 4; i++)
+        assert_false(sent[i].repeated);
+    nak(2, ROCE_NAK_SEQUENCE);
+    post_write(2 * 1024, 2);
+    out();
+    assert_int_equal(nsent, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(sent[i].repeated == (i < 2));
+    ack(5);
+    assert_int_equal(ndone, 2);
+}
+
 /* ---- ends and beginnings ---- */
 
 static void again(void **state)
@@ -418,7 +436,7 @@ int main(void)
         TEST(write_packets),   TEST(asks_and_window), TEST(implied_ack),   TEST(chunks),
         TEST(limits),          TEST(no_room),         TEST(lost_response), TEST(rxe_replay),
         TEST(wrong_responses), TEST(duplicates),      TEST(landing),       TEST(again),
-        TEST(post_within),     TEST(largest),         TEST(names),
+        TEST(post_within),     TEST(largest),         TEST(names),         TEST(repetitions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
