@@ -611,7 +611,11 @@ bad_words = [
     (["--memory", "1M", "--fault", "drop=2"], "0 to 1"), (["--memory", "1M", "--mtu", "1500"], "4096"),
     (["--memory", "1M", "--key", DIR + "/none"], "none"), (["--memory", "1M", "--listen", "everywhere"], "IPv4"),
     (["--region", f"a=1M,file={DIR}/full"], "holds something"), (["--memory", "1M", "--ip", "1.2.3.4"], "--netdev"),
-    (["--stats", f"{NODE}:1"], "refused"),
+    (["--stats", f"{NODE}:1"], "refused"), (["--memory", "1M", "--verbs", ":1"], "DEVICE:PORT"),
+    (["--memory", "1M", "--verbs", "none0"], "--verbs none0"), (["--memory", "1M", "--verbs", "none0:0"], "1 to 255"),
+    (["--memory", "1M", "--verbs", "none0", "--netdev", "stream:/x"], "exclude"),
+    (["--memory", "1M", "--verbs", "none0", "--fault", "drop=1"], "the device makes"),
+    (["--memory", "1M", "--verbs", "none0", "--port", "4792"], "4791 only"),
 ]
 wrong = []
 for words, text in bad_words:

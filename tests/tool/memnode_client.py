@@ -278,6 +278,7 @@ class Qp:
     """A queue pair, and a requester that waits for each answer."""
 
     nr = 0x111
+    migrated = True  # the peer's MigReq
 
     def __init__(self, client, mtu, rd_atomic, psn):
         Qp.nr += 1
@@ -307,7 +308,7 @@ class Qp:
             op, flags, pkey, qpn, _, psn_hi, psn = struct.unpack("!BBHIBBH", p[28:40])
             if qpn != self.qpn:
                 continue
-            assert pkey == 0xFFFF and flags & 0x40
+            assert pkey == 0xFFFF and bool(flags & 0x40) == self.migrated
             body, pad = p[40:-4], flags >> 4 & 3
             syndrome = msn = None
             if op in (R_FIRST, R_LAST, R_ONLY, ACKNOWLEDGE):

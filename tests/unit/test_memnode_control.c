@@ -267,6 +267,131 @@ static void queue_pairs_belong_to_their_session(void **state)
     assert_int_equal(login(&z, 0, 0), NODE_OK);
 }
 
+/* ---- a device instead of the responder ---- */
+
+static struct {
+    struct device d;
+    struct responder_spec spec; /* of the newest queue pair */
+    uint32_t psn;
+    unsigned qps, open; /* how many there are */
+    bool refuse;
+} fake;
+
+static enum node_status fake_connect(struct device *d, const struct responder_spec *spec,
+                                     uint32_t psn, uint32_t *qpn)
+{
+    fake.spec = *spec;
+    fake.psn = psn;
+    *qpn = 100 + fake.qps++;
+    return NODE_OK;
+}
+
+static bool fake_disconnect(struct device *d, uint32_t owner, uint32_t qpn)
+{
+    if (owner != fake.spec.owner || qpn != 99 + fake.qps)
+        return false;
+    fake.qps--;
+    return true;
+}
+
+static void fake_disconnect_all(struct device *d, uint32_t owner)
+{
+    if (owner == fake.spec.owner)
+        fake.qps = 0;
+}
+
+static unsigned fake_count(const struct device *d, uint32_t owner)
+{
+    return owner == fake.spec.owner ? fake.qps : 0;
+}
+
+static bool fake_open(struct device *d, struct extent *e, void *at)
+{
+    if (fake.refuse)
+        return false;
+    memset(at, 7, e->length);
+    e->key = 0x1000 + ++fake.open;
+    e->handle = at;
+    return true;
+}
+
+static void fake_close(struct device *d, struct extent *e)
+{
+    assert_int_equal(fake.qps, 0); /* before: what they may reach is there */
+    assert_int_equal(*(uint8_t *)e->handle, 7);
+    fake.open--;
+}
+
+static void a_device_has_queue_pairs_and_keys(void **state)
+{
+    static const struct device_ops ops = {
+        .connect = fake_connect,
+        .disconnect = fake_disconnect,
+        .disconnect_all = fake_disconnect_all,
+        .count = fake_count,
+        .open = fake_open,
+        .close = fake_close,
+    };
+    uint8_t b[NODE_CONNECT_BODY] = {0}, qpn[4], alloc[NODE_ALLOC_BODY] = {0},
+            given[NODE_FREE_BODY] = {0};
+    struct client x = {.seq = 1};
+
+    memset(&fake, 0, sizeof(fake));
+    fake.d = (struct device){.ops = &ops, .name = "fake", .rd_atomic = 16};
+    c.device = memory.device = &fake.d;
+    hello(&x, 0);
+    assert_int_equal(login(&x, 0, 0), NODE_OK);
+    assert_int_equal(roce_get16(out + NODE_HEAD + NODE_LOGIN_R_RD_ATOMIC), 16);
+    roce_put64(alloc + NODE_ALLOC_BYTES, 5000);
+    roce_put32(alloc + NODE_ALLOC_ACCESS, NODE_READ | NODE_WRITE);
+    fake.refuse = true;
+    assert_int_equal(ask_new(&x, 0, NODE_ALLOC, alloc, sizeof(alloc)), NODE_E_NO_MEMORY);
+    assert_int_equal(memory_largest(&memory), 1 << 20);
+    assert_int_equal(memory.nr_extents, 0);
+    fake.refuse = false;
+    assert_int_equal(ask_new(&x, 0, NODE_ALLOC, alloc, sizeof(alloc)), NODE_OK);
+    assert_int_equal(roce_get32(out + NODE_HEAD + NODE_ALLOC_R_RKEY), 0x1001);
+    memcpy(given + NODE_FREE_VA, out + NODE_HEAD + NODE_ALLOC_R_VA, 8);
+    roce_put32(given + NODE_FREE_RKEY, 0x1002);
+    assert_int_equal(ask_new(&x, 0, NODE_FREE, given, sizeof(given)), NODE_E_NOT_FOUND);
+    roce_put32(given + NODE_FREE_RKEY, 0x1001);
+    assert_int_equal(ask_new(&x, 0, NODE_FREE, given, sizeof(given)), NODE_OK);
+    assert_int_equal(fake.open, 0);
+    assert_int_equal(ask_new(&x, 0, NODE_ALLOC, alloc, sizeof(alloc)), NODE_OK);
+
+    roce_put32(b + NODE_CONNECT_QPN, 17);
+    roce_put32(b + NODE_CONNECT_PSN, 0xabcdef);
+    roce_put16(b + NODE_CONNECT_MTU, 4096);
+    roce_put16(b + NODE_CONNECT_RD_ATOMIC, 64);
+    for (unsigned i = 0; i < c.limits.qps; i++) {
+        assert_int_equal(ask_new(&x, 0, NODE_CONNECT, b, sizeof(b)), NODE_OK);
+        assert_int_equal(roce_get32(out + NODE_HEAD + NODE_CONNECT_QPN), 100 + i);
+        assert_int_equal(roce_get32(out + NODE_HEAD + NODE_CONNECT_PSN), fake.psn);
+        assert_int_equal(roce_get16(out + NODE_HEAD + NODE_CONNECT_RD_ATOMIC), 16);
+        assert_int_equal(fake.spec.peer_qpn, 17);
+        assert_int_equal(fake.spec.psn, 0xabcdef);
+        assert_int_equal(fake.spec.peer, from.address);
+        assert_int_equal(fake.spec.mtu, 1024);
+    }
+    assert_int_equal(ask_new(&x, 0, NODE_CONNECT, b, sizeof(b)), NODE_E_LIMIT);
+    assert_int_equal(responder.nr_qps, 0);
+    roce_put32(qpn, 17);
+    assert_int_equal(ask_new(&x, 0, NODE_DISCONNECT, qpn, 4), NODE_E_NOT_FOUND);
+    roce_put32(qpn, 103);
+    assert_int_equal(ask_new(&x, 0, NODE_DISCONNECT, qpn, 4), NODE_OK);
+    assert_int_equal(fake.qps, 3);
+    control_tick(&c, 1000); /* the lease is over; the memory stays */
+    assert_int_equal(fake.qps, 0);
+    assert_int_equal(fake.open, 1);
+    control_tick(&c, 1500);
+    assert_int_equal(fake.open, 0);
+    hello(&x, 1500);
+    assert_int_equal(login(&x, 1500, 0), NODE_OK);
+    assert_int_equal(ask_new(&x, 1500, NODE_ALLOC, alloc, sizeof(alloc)), NODE_OK);
+    memory_close(&memory);
+    assert_int_equal(fake.open, 0);
+}
+
 /* ---- memory ---- */
 
 enum { REGION = 4 << 20, HELD = 64 };
@@ -385,6 +510,7 @@ int main(void)
                                         close_node),
         cmocka_unit_test_setup_teardown(requests_are_done_once, open_node, close_node),
         cmocka_unit_test_setup_teardown(queue_pairs_belong_to_their_session, open_node, close_node),
+        cmocka_unit_test_setup_teardown(a_device_has_queue_pairs_and_keys, open_node, close_node),
         cmocka_unit_test(extents_never_overlap_and_are_always_zero),
         cmocka_unit_test(words_of_regions),
     };

@@ -54,15 +54,23 @@ static struct session *session_new(struct control *c)
     return s;
 }
 
-static void session_lapse(struct control *c, struct session *s)
+/* With a device the responder has none, and there is nothing to be heard of them. */
+static void drop_queue_pairs(struct control *c, const struct session *s)
 {
     responder_remove_all(c->responder, s->owner);
+    if (c->device)
+        c->device->ops->disconnect_all(c->device, s->owner);
+}
+
+static void session_lapse(struct control *c, struct session *s)
+{
+    drop_queue_pairs(c, s);
     s->state = SESSION_LAPSED;
 }
 
 static void session_end(struct control *c, struct session *s)
 {
-    responder_remove_all(c->responder, s->owner);
+    drop_queue_pairs(c, s);
     memory_free_all(c->memory, s->owner);
     s->state = SESSION_FREE;
     c->counts.ended++;
@@ -115,6 +123,31 @@ void control_drain(struct control *c, uint64_t end)
 
 /* ---- requests of a session ---- */
 
+static unsigned rd_atomic_max(const struct control *c)
+{
+    return c->device ? c->device->rd_atomic : RESPONDER_RD_ATOMIC;
+}
+
+/* The number of a new queue pair. psn: where its own requests would begin, had it any. */
+static enum node_status connect_queue_pair(struct control *c, const struct responder_spec *spec,
+                                           uint32_t psn, uint32_t *qpn)
+{
+    const struct responder_qp *qp;
+
+    if (c->device) {
+        if (c->device->ops->count(c->device, spec->owner) >= c->limits.qps)
+            return NODE_E_LIMIT;
+        return c->device->ops->connect(c->device, spec, psn, qpn);
+    }
+    if (responder_count(c->responder, spec->owner) >= c->limits.qps)
+        return NODE_E_LIMIT;
+    qp = responder_add(c->responder, spec, auth_random32());
+    if (!qp)
+        return NODE_E_LIMIT;
+    *qpn = qp->qpn;
+    return NODE_OK;
+}
+
 static enum node_status do_connect(struct control *c, struct session *s, struct request *q)
 {
     const uint8_t *b = q->body;
@@ -129,7 +162,8 @@ static enum node_status do_connect(struct control *c, struct session *s, struct 
         .local = c->roce_address ? c->roce_address : q->from->local,
         .local_port = c->roce_port,
     };
-    const struct responder_qp *qp;
+    uint32_t psn = auth_random32() & ROCE_PSN_MASK, qpn;
+    enum node_status status;
     unsigned mtu_max;
 
     if (!spec.peer)
@@ -139,18 +173,16 @@ static enum node_status do_connect(struct control *c, struct session *s, struct 
     mtu_max = c->path_mtu(c->path_ctx, spec.peer);
     if (spec.mtu > mtu_max)
         spec.mtu = mtu_max;
-    if (spec.rd_atomic > RESPONDER_RD_ATOMIC)
-        spec.rd_atomic = RESPONDER_RD_ATOMIC;
+    if (spec.rd_atomic > rd_atomic_max(c))
+        spec.rd_atomic = rd_atomic_max(c);
     if (!spec.peer || !spec.local || roce_get16(b + NODE_CONNECT_ZERO) ||
         !responder_spec_good(&spec))
         return NODE_E_MALFORMED;
-    if (responder_count(c->responder, s->owner) >= c->limits.qps)
-        return NODE_E_LIMIT;
-    qp = responder_add(c->responder, &spec, auth_random32());
-    if (!qp)
-        return NODE_E_LIMIT;
-    roce_put32(q->reply + NODE_CONNECT_QPN, qp->qpn);
-    roce_put32(q->reply + NODE_CONNECT_PSN, auth_random32() & 0xffffff);
+    status = connect_queue_pair(c, &spec, psn, &qpn);
+    if (status != NODE_OK)
+        return status;
+    roce_put32(q->reply + NODE_CONNECT_QPN, qpn);
+    roce_put32(q->reply + NODE_CONNECT_PSN, psn);
     roce_put32(q->reply + NODE_CONNECT_ADDRESS, spec.local);
     roce_put16(q->reply + NODE_CONNECT_PORT, spec.local_port);
     roce_put16(q->reply + NODE_CONNECT_MTU, spec.mtu);
@@ -162,9 +194,11 @@ static enum node_status do_connect(struct control *c, struct session *s, struct 
 
 static enum node_status do_disconnect(struct control *c, struct session *s, struct request *q)
 {
-    return responder_remove(c->responder, s->owner, roce_get32(q->body + NODE_DISCONNECT_QPN))
-               ? NODE_OK
-               : NODE_E_NOT_FOUND;
+    uint32_t qpn = roce_get32(q->body + NODE_DISCONNECT_QPN);
+    bool known = c->device ? c->device->ops->disconnect(c->device, s->owner, qpn)
+                           : responder_remove(c->responder, s->owner, qpn);
+
+    return known ? NODE_OK : NODE_E_NOT_FOUND;
 }
 
 static enum node_status do_alloc(struct control *c, struct session *s, struct request *q)
@@ -192,7 +226,7 @@ static enum node_status do_alloc(struct control *c, struct session *s, struct re
         return status;
     roce_put64(q->reply + NODE_ALLOC_R_VA, memory_va(e));
     roce_put64(q->reply + NODE_ALLOC_R_LENGTH, e->length);
-    roce_put32(q->reply + NODE_ALLOC_R_RKEY, e->rkey);
+    roce_put32(q->reply + NODE_ALLOC_R_RKEY, e->key);
     q->reply_body = NODE_ALLOC_R_BODY;
     return NODE_OK;
 }
@@ -343,7 +377,7 @@ static size_t welcome(const struct control *c, const struct session *s, uint8_t 
     roce_put32(b + NODE_LOGIN_R_MAX_EXTENTS, c->limits.extents);
     roce_put32(b + NODE_LOGIN_R_MAX_QPS, c->limits.qps);
     roce_put16(b + NODE_LOGIN_R_MTU, c->path_mtu(c->path_ctx, s->from.address));
-    roce_put16(b + NODE_LOGIN_R_RD_ATOMIC, RESPONDER_RD_ATOMIC);
+    roce_put16(b + NODE_LOGIN_R_RD_ATOMIC, rd_atomic_max(c));
     return NODE_LOGIN_R_BODY;
 }
 

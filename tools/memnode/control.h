@@ -1,8 +1,8 @@
 /*
  * The node's side of the control protocol (kernel/roce/node_proto.h): sessions, their leases, and
  * what their requests do to memory and queue pairs. No I/O: a carrier hands over a message and
- * sends back the reply. Called by node.c and the carriers; calls memory.c, responder.c and auth.c.
- * Does not block.
+ * sends back the reply. Called by node.c and the carriers; calls memory.c, responder.c, auth.c, and
+ * an RDMA device. Does not block but for that.
  *
  * A session lives while something is heard of it, a request or a packet of its queue pairs. When
  * nothing was for the length of the lease it lapses: its queue pairs are gone, its memory stays for
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "auth.h"
+#include "device.h"
 #include "memory.h"
 #include "responder.h"
 
@@ -64,6 +65,7 @@ struct control {
     uint8_t boot[AUTH_HASH]; /* what this process' nonces are made with */
     struct memory *memory;
     struct responder *responder;
+    struct device *device;    /* serves instead of the responder; or NULL */
     struct session *sessions; /* limits.clients */
     uint32_t last_owner;
     /* The largest path MTU (IBTA's, one of the five) towards an address, or 0. */

@@ -1,9 +1,14 @@
 # `wherry memnode`: part of the host tool, with RoCE's formats and ICRC as the kernel has them. The program
 # wherry-memnode is the same and DPDK's vhost-user besides (apps/dpdk.mk says whether and how); `wherry
 # memnode --netdev vhost-user:...` becomes it.
+#
+# --verbs is left out where Debian's libibverbs-dev is missing.
+HAVE_VERBS    := $(wildcard /usr/include/infiniband/verbs.h)
+VERBS_NOT     := $(if $(HAVE_VERBS),verbs_none,verbs)
+VERBS_LIBS    := $(if $(HAVE_VERBS),-libverbs)
 MEMNODE_ROCE  := icrc crc_pclmul
 MEMNODE_OBJ   := $(patsubst tools/%.c,$(TOOL_B)/%.o, \
-	$(filter-out %/vhost.c %/vhost_exec.c %/main.c,$(wildcard tools/memnode/*.c))) \
+	$(filter-out %/vhost.c %/vhost_exec.c %/main.c %/$(VERBS_NOT).c,$(wildcard tools/memnode/*.c))) \
 	$(MEMNODE_ROCE:%=$(TOOL_B)/roce/%.o) $(TOOL_B)/pktgen/frame.o
 
 $(TOOL_B)/roce/%.o: kernel/roce/%.c
@@ -11,7 +16,7 @@ $(TOOL_B)/roce/%.o: kernel/roce/%.c
 	$(HOSTCC) $(TOOL_CFLAGS) -iquote kernel -c $< -o $@
 
 TOOL_OBJ  += $(MEMNODE_OBJ) $(TOOL_B)/memnode/vhost_exec.o
-TOOL_LIBS += -lnettle
+TOOL_LIBS += -lnettle $(VERBS_LIBS)
 $(B)/bin/wherry: $(MEMNODE_OBJ) $(TOOL_B)/memnode/vhost_exec.o
 
 -include $(MEMNODE_OBJ:.o=.d) $(TOOL_B)/memnode/vhost_exec.d
@@ -23,7 +28,8 @@ $(TOOL_B)/memnode/vhost.o: TOOL_CFLAGS += $(DPDK_CFLAGS)
 
 $(B)/bin/wherry-memnode: $(MEMNODE_VHOST_OBJ)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(MEMNODE_VHOST_OBJ) $(call dpdk_libs,$(DPDK_VHOST)) -lnettle -lm -pthread -o $@
+	$(HOSTCC) $(MEMNODE_VHOST_OBJ) $(call dpdk_libs,$(DPDK_VHOST)) -lnettle $(VERBS_LIBS) -lm \
+		-pthread -o $@
 
 .PHONY: memnode
 ifeq ($(HAVE_DPDK),yes)

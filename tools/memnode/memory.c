@@ -3,6 +3,7 @@
 #include "memory.h"
 
 #include "auth.h"
+#include "device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +141,12 @@ bool memory_add(struct memory *m, const struct region_spec *spec, struct why *wh
 
 void memory_close(struct memory *m)
 {
+    for (unsigned i = 0; i < MEMORY_EXTENTS; i++) {
+        if (m->extents[i].rkey && m->device)
+            m->device->ops->close(m->device, &m->extents[i]);
+        m->extents[i] = (struct extent){0};
+    }
+    m->nr_extents = 0;
     for (unsigned i = 0; i < m->nr_regions; i++) {
         struct region *r = &m->regions[i];
 
@@ -310,15 +317,25 @@ enum node_status memory_alloc(struct memory *m, uint32_t owner, const char *name
     do
         (*out)->rkey = (auth_random32() & ~(uint32_t)(MEMORY_EXTENTS - 1)) | slot;
     while ((*out)->rkey < MEMORY_EXTENTS);
+    (*out)->key = (*out)->rkey;
+    if (m->device && !m->device->ops->open(m->device, *out, m->regions[region].base + offset)) {
+        give_back(&m->regions[region], offset, length);
+        **out = (struct extent){0};
+        return NODE_E_NO_MEMORY;
+    }
     m->nr_extents++;
     return NODE_OK;
 }
 
-struct extent *memory_find(struct memory *m, uint32_t owner, uint32_t rkey)
+struct extent *memory_find(struct memory *m, uint32_t owner, uint32_t key)
 {
-    struct extent *e = &m->extents[rkey & (MEMORY_EXTENTS - 1)];
+    for (unsigned i = 0; i < MEMORY_EXTENTS; i++) {
+        struct extent *e = &m->extents[i];
 
-    return rkey && e->rkey == rkey && e->owner == owner ? e : NULL;
+        if (e->rkey && e->key == key && e->owner == owner)
+            return e;
+    }
+    return NULL;
 }
 
 uint64_t memory_va(const struct extent *e)
@@ -328,6 +345,8 @@ uint64_t memory_va(const struct extent *e)
 
 void memory_free(struct memory *m, struct extent *e)
 {
+    if (m->device)
+        m->device->ops->close(m->device, e);
     give_back(&m->regions[e->region], e->offset, e->length);
     *e = (struct extent){0};
     m->nr_extents--;

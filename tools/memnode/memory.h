@@ -43,15 +43,20 @@ struct region {
 
 struct extent {
     uint32_t rkey; /* 0: the slot is free */
+    uint32_t key;  /* what clients are told: the same, or an RDMA device's */
     uint32_t owner;
     unsigned region, access;
     uint64_t offset, length;
+    void *handle; /* the device's */
 };
+
+struct device;
 
 struct memory {
     struct region regions[MEMORY_REGIONS];
     unsigned nr_regions;
-    uint64_t quota; /* of each client; 0: none */
+    uint64_t quota;        /* of each client; 0: none */
+    struct device *device; /* that extents are registered with (device.h), or NULL */
     struct extent extents[MEMORY_EXTENTS];
     unsigned nr_extents;
 };
@@ -67,8 +72,8 @@ void memory_close(struct memory *m);
 /* name: a region's, NULL: the first that has room. */
 enum node_status memory_alloc(struct memory *m, uint32_t owner, const char *name, uint64_t bytes,
                               unsigned access, struct extent **out);
-/* The owner's extent with that key, or NULL. */
-struct extent *memory_find(struct memory *m, uint32_t owner, uint32_t rkey);
+/* The owner's extent that was told with that key, or NULL. */
+struct extent *memory_find(struct memory *m, uint32_t owner, uint32_t key);
 uint64_t memory_va(const struct extent *e);
 void memory_free(struct memory *m, struct extent *e);
 void memory_free_all(struct memory *m, uint32_t owner);

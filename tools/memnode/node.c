@@ -23,7 +23,6 @@ enum {
     BUDGET = 256, /* packets sent between two bursts that come */
     EVENTS = 8,
     NS_PER_MS = 1000000,
-    HEADERS = ROCE_IP4 + ROCE_UDP + ROCE_TRANSPORT_HEAD + ROCE_ICRC, /* the most around a payload */
 };
 
 uint64_t now_ns(void)
@@ -72,7 +71,7 @@ static unsigned path_mtu(void *ctx, uint32_t address)
     struct node *n = ctx;
     unsigned ip = n->transport->ops->path_mtu(n->transport, address), mtu = n->o->mtu;
 
-    while (mtu >= ROCE_MTU_MIN && mtu + HEADERS > ip)
+    while (mtu >= ROCE_MTU_MIN && mtu + TRANSPORT_HEADERS > ip)
         mtu /= 2;
     return mtu >= ROCE_MTU_MIN ? mtu : 0;
 }
@@ -288,7 +287,8 @@ void node_run(struct node *n)
 
 /* ---- start ---- */
 
-static struct transport *open_transport(const struct memnode_options *o, int argc, char **argv)
+static struct transport *open_transport(struct node *n, const struct memnode_options *o, int argc,
+                                        char **argv)
 {
     switch (o->transport) {
     case OVER_STREAM:
@@ -297,6 +297,8 @@ static struct transport *open_transport(const struct memnode_options *o, int arg
         return transport_dgram(o->path);
     case OVER_VHOST:
         return transport_vhost(o->path, o->huge_pages, argc, argv);
+    case OVER_VERBS:
+        return transport_verbs(o->device, o->device_port, o->listen, &n->device);
     default:
         return transport_udp(o->listen, o->port);
     }
@@ -343,8 +345,11 @@ static void announce(const struct node *n)
         printf("listening: control %s", n->streams.path);
     else
         printf("listening: control %s:%u", address_text(o->control_address), n->control_port);
-    printf(", roce %s:%u", address_text(o->transport == OVER_UDP ? o->listen : o->ip), o->port);
-    if (o->transport != OVER_UDP)
+    printf(", roce %s:%u",
+           address_text(n->control.roce_address ? n->control.roce_address : o->listen), o->port);
+    if (n->device)
+        printf(", device %s", n->device->name);
+    else if (o->transport != OVER_UDP)
         printf(", frames %s", o->path);
     printf(", memory %s\n", size);
     fflush(stdout);
@@ -359,7 +364,8 @@ void node_open(struct node *n, const struct memnode_options *o, int argc, char *
     roce_crc_init();
     roce_crc_choose(now_ns);
     open_signals(n);
-    n->transport = open_transport(o, argc, argv);
+    n->transport = open_transport(n, o, argc, argv);
+    n->memory.device = n->device;
     add_regions(n);
     if (o->faults) {
         fault_init(&n->fault, &o->fault, o->seed, &n->memory);
@@ -376,13 +382,14 @@ void node_open(struct node *n, const struct memnode_options *o, int argc, char *
         (struct control){.limits = o->limits,
                          .memory = &n->memory,
                          .responder = &n->responder,
+                         .device = n->device,
                          .path_mtu = path_mtu,
                          .path_ctx = n,
                          .roce_address = n->transport->ethernet ? o->ip : n->transport->address,
                          .roce_port = o->port,
                          .stats = stats_message,
                          .stats_ctx = n};
-    if (!o->key && o->transport == OVER_UDP && o->listen >> 24 != IN_LOOPBACKNET)
+    if (!o->key && !n->transport->ethernet && o->listen >> 24 != IN_LOOPBACKNET)
         warn("no --key: whoever reaches this host gets memory of it");
     if (o->key)
         n->control.secret_len = memnode_read_key(o->key, n->control.secret);
@@ -412,12 +419,12 @@ void node_open(struct node *n, const struct memnode_options *o, int argc, char *
 void node_close(struct node *n)
 {
     streams_close(&n->streams);
+    memory_close(&n->memory); /* before a device that it may be registered with */
     n->transport->ops->close(n->transport);
     responder_close(&n->responder);
     control_close(&n->control);
     if (n->o->faults)
         fault_close(&n->fault);
-    memory_close(&n->memory);
     if (n->udp >= 0)
         close(n->udp);
     close(n->signals);

@@ -40,6 +40,7 @@ extern const char *const net_count_helps[NR_NET_COUNTS];
 struct node {
     const struct memnode_options *o;
     struct transport *transport;
+    struct device *device; /* of the host, which answers instead of the responder; or NULL */
     struct memory memory;
     struct responder responder;
     struct control control;

@@ -100,6 +100,21 @@ static void set_netdev(void *p, const char *n, const char *v)
     die("--%s %s: stream:PATH, dgram:PATH or vhost-user:PATH", n, v);
 }
 
+/* A device's name has no colon in it. */
+static void set_verbs(void *p, const char *n, const char *v)
+{
+    char *name = xstrdup(v), *colon = strchr(name, ':');
+
+    O(p)->device_port = 1;
+    if (colon) {
+        *colon++ = '\0';
+        O(p)->device_port = arg_number(n, colon, 1, 255);
+    }
+    if (!*name)
+        die("--%s %s: DEVICE or DEVICE:PORT, as rxe0 or mlx5_0:1", n, v);
+    O(p)->device = name;
+}
+
 static void set_ip(void *p, const char *n, const char *v)
 {
     set_address(n, v, &O(p)->ip);
@@ -255,6 +270,10 @@ static const struct arg table[] = {
     {"port", "PORT", "of RoCE (default 4791; clients must be told another)", set_port},
     {"netdev", "stream:PATH|dgram:PATH|vhost-user:PATH",
      "be a host at the other end of QEMU's network card instead", set_netdev},
+    {"verbs", "DEVICE[:PORT]",
+     "let an RDMA device of this host do the work (RoCEv2 over IPv4, by libibverbs);\n"
+     "--listen chooses among its addresses",
+     set_verbs},
     {"ip", "ADDRESS", "with --netdev: this host's own (default 10.88.0.1)", set_ip},
     {"mac", "MAC", "the same (default: made of the address)", set_mac},
     {"mtu", "BYTES", "largest path MTU: 256 to 4096 (default 4096, or what routes allow)", set_mtu},
@@ -284,9 +303,26 @@ static void help(void)
 {
     printf("Usage: wherry memnode --memory SIZE [options]\n"
            "       wherry memnode --stats ADDRESS [--key FILE]\n\n"
-           "Lends memory to far-memory guests over RoCEv2, in software and without privileges.\n"
+           "Lends memory to far-memory guests over RoCEv2, in software and without privileges,\n"
+           "or by an RDMA device (--verbs).\n"
            "SIGUSR1 prints statistics; SIGTERM drains and ends.\n\n");
     args_help(table, ARRAY_LEN(table));
+}
+
+static bool is_netdev(const struct memnode_options *o)
+{
+    return o->transport != OVER_UDP && o->transport != OVER_VERBS;
+}
+
+static void check_verbs(struct memnode_options *o)
+{
+    if (is_netdev(o))
+        die("--verbs and --netdev exclude each other");
+    if (o->faults)
+        die("--fault: over --verbs the device makes the packets");
+    if (o->port != ROCE_UDP_PORT)
+        die("--port: RDMA devices have port %d only", ROCE_UDP_PORT);
+    o->transport = OVER_VERBS;
 }
 
 static void check(struct memnode_options *o)
@@ -295,9 +331,11 @@ static void check(struct memnode_options *o)
         die("how much memory? --memory SIZE or --region NAME=SIZE");
     for (unsigned i = 0; i < o->nr_regions; i++)
         o->regions[i].huge_pages = o->huge_pages && !o->regions[i].file;
-    if (o->transport == OVER_UDP && (o->ip || o->mac[0] || o->mac[5]))
-        die("--ip and --mac need --netdev: over UDP this host's own are used");
-    if (o->transport == OVER_UDP) {
+    if (o->device)
+        check_verbs(o);
+    if (!is_netdev(o) && (o->ip || o->mac[0] || o->mac[5]))
+        die("--ip and --mac need --netdev: else this host's own are used");
+    if (!is_netdev(o)) {
         if (!o->control_address)
             o->control_address = o->listen;
         return;

@@ -4,11 +4,13 @@
 #include "control.h"
 #include "fault.h"
 
-enum memnode_transport { OVER_UDP, OVER_STREAM, OVER_DGRAM, OVER_VHOST };
+enum memnode_transport { OVER_UDP, OVER_STREAM, OVER_DGRAM, OVER_VHOST, OVER_VERBS };
 
 struct memnode_options {
     enum memnode_transport transport;
     const char *path;      /* of the transport's socket */
+    const char *device;    /* of verbs; NULL: none */
+    uint8_t device_port;   /* of that, from 1 on */
     uint32_t listen;       /* address, INADDR_ANY: all */
     uint16_t port;         /* of RoCE */
     uint16_t control_port; /* 0: any */

@@ -74,6 +74,8 @@ static void json_session(const struct node *n, struct strbuf *b, const struct se
     uint64_t count[NR_RESPONDER_COUNTS], used;
     unsigned extents, qps = sum_of_owner(n, s->owner, count);
 
+    if (n->device)
+        qps = n->device->ops->count(n->device, s->owner);
     used = memory_used(&n->memory, s->owner, &extents);
     sb_addf(b,
             "{\"name\":\"%s\",\"state\":\"%s\",\"silent_ms\":%" PRIu64 ",\"used\":%" PRIu64
@@ -111,7 +113,14 @@ void stats_json(struct node *n, struct strbuf *b)
         json_session(n, b, &n->control.sessions[i]);
         comma = ",";
     }
-    sb_addf(b, "],\"qps\":%u", n->responder.nr_qps);
+    sb_addf(b, "],\"qps\":%u", n->device ? n->device->nr_qps : n->responder.nr_qps);
+    if (n->device) {
+        sb_addf(b, ",\"device\":{\"name\":\"%s\"", n->device->name);
+#define X(name, help) sb_addf(b, ",\"" #name "\":%" PRIu64, n->device->counts.name);
+        DEVICE_COUNTS(X)
+#undef X
+        sb_addf(b, "}");
+    }
     responder_total(&n->responder, count);
     json_counts(b, "responder", responder_count_names, count, NR_RESPONDER_COUNTS);
     json_counts(b, "dropped", responder_drop_names, n->responder.dropped, NR_RESPONDER_DROPS);
@@ -202,7 +211,8 @@ void stats_metrics(void *node, struct strbuf *b)
             "wherry_memnode_sessions{state=\"lapsed\"} %u\n",
             live, control_sessions(&n->control, true) - live);
     gauge(b, "queue_pairs", "queue pairs");
-    sb_addf(b, "wherry_memnode_queue_pairs %u\n", n->responder.nr_qps);
+    sb_addf(b, "wherry_memnode_queue_pairs %u\n",
+            n->device ? n->device->nr_qps : n->responder.nr_qps);
     metrics_memory(n, b);
     responder_total(&n->responder, count);
     for (unsigned i = 0; i < NR_RESPONDER_COUNTS; i++)
@@ -217,6 +227,11 @@ void stats_metrics(void *node, struct strbuf *b)
 #undef X
 #define X(name, help) counter(b, "control", #name, help, c->name);
     CONTROL_COUNTS(X)
+#undef X
+#define X(name, help) counter(b, "device", #name, help, n->device->counts.name);
+    if (n->device) {
+        DEVICE_COUNTS(X)
+    }
 #undef X
 #define X(name, help) counter(b, "fault", #name, help, f->name);
     if (n->o->faults) {

@@ -3,7 +3,8 @@
  * begins with an Ethernet header and an IP header, in all transports: one over a UDP socket, which
  * shows neither, makes up the IP header that the packet must have had, and leaves Ethernet's 14
  * bytes unused (`ethernet` is false). Called by node.c; a fault.c in between makes transports
- * worse.
+ * worse. Over verbs (device.h) the device has the packets, and none
+ * come here.
  *
  * Nothing here blocks. What is sent is kept until flush().
  */
@@ -16,6 +17,8 @@ enum {
     TRANSPORT_BURST = 64,
     TRANSPORT_PACKET = 9216, /* the longest: Ethernet's jumbo frames, as they are called */
     TRANSPORT_LINKS = 64,    /* guests on one socket */
+    /* The most around a payload, from the IP header on. */
+    TRANSPORT_HEADERS = ROCE_IP4 + ROCE_UDP + ROCE_TRANSPORT_HEAD + ROCE_ICRC,
 };
 
 struct packet {
