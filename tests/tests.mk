@@ -85,7 +85,7 @@ guest: kernel tool apps ## tests that boot guests; GUEST_TESTS=FILE... chooses
 	@scripts/run-tests -j $(TEST_JOBS) $(GUEST_TESTS)
 
 test: ## install what is missing, build and run every test (25 minutes)
-	@scripts/deps build run test
+	@scripts/deps build run test rdma
 	$(SUBMAKE) kernel tool apps units fuzzers
 	@scripts/run-tests $(UNIT_BIN) $(FUZZ_BIN:%=fuzz:$(FUZZ_TIME):%) $(TOOL_TESTS) $(GUEST_TESTS)
 
