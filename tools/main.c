@@ -8,6 +8,7 @@
 #include "memnode/memnode.h"
 #include "pktgen.h"
 #include "run.h"
+#include "top.h"
 #include "util.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ static const struct command {
     {"memnode", memnode_main, "lend memory to far-memory guests over RoCEv2"},
     {"bench", bench_main, "measure systems under one load, as a specification says"},
     {"report", report_main, "derive a sweep's numbers and plots from its raw records"},
+    {"top", top_main, "what a guest counts, as it runs"},
     {"cc", cc_main, "link a C program into a kernel image of its own"},
     {"doctor", doctor_main, "what this host can do, and what is missing"},
 };

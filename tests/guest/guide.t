@@ -138,6 +138,9 @@ if [ -n "$id" ] && grep -q "$id" "$top/guides/redis.c"; then
     diag "stalls per hundred LRANGEs: $stalls"
     [ "${stalls:-999}" -le 150 ] && [ "$stalls" -ge 30 ]
     ok $? "an LRANGE of 200 elements waits at most 1.5 times"
+    client "$WHERRY" top -n 2 -i 0.2 -m far_ "$host:$port_9100" >out 2>&1
+    [ "$(grep -c '^far_remote_pages  *[1-9]' out)" -eq 2 ] && grep -q '^far_faults_total  *[1-9][0-9]*  *[0-9.]*$' out && ! grep -q guide_ out
+    ok $? "wherry top shows them"
     client curl -s -m 5 "http://$host:$port_9100/nothing" -o out -w '%{http_code}\n' >code
     [ "$(cat code)" = 404 ] && [ "$(client curl -s -m 5 -X POST "http://$host:$port_9100/" -o out -w '%{http_code}')" = 405 ]
     ok $? "the counters' port answers GET of / and /metrics only"

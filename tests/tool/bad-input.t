@@ -95,6 +95,13 @@ fi
 refuses "two user networks" "one user network" run --net user --net dhcp x
 refuses "none and another network" "excludes others" run --net user --net none x
 refuses "a tap twice" "tap:t is given twice" run --net tap:t,ip=10.0.0.2/24 --net tap:t,ip=10.0.1.2/24 x
+refuses "top of nobody" "name the guest's counters" top
+refuses "top without a port" "name the guest's counters" top 10.0.0.2
+refuses "top of two" "one guest at a time" top 10.0.0.2:1 10.0.0.3:1
+refuses "top too often" "-i 0: a number" top -i 0 10.0.0.2:1
+refuses "top of a closed port" "Connection refused" top 127.0.0.1:1
+refuses "a guide that there is not" "there is no guide" run --far 10.0.0.9,size=1G,prefetch=guide:none-such x
+refuses "a guide's impossible name" "a guide's name has" run --far 10.0.0.9,size=1G,prefetch=guide:A.so x
 refuses "a socket twice" "the socket /s is given twice" \
     run --net vhost-user:/s,ip=10.0.0.2/24 --net vhost-user:/s,ip=10.0.1.2/24 x
 refuses "an address twice" "two cards have the address 10.0.0.2" \
