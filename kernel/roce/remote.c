@@ -16,7 +16,7 @@
 
 struct mirror *remote_mirrors[MIRRORS_MAX];
 unsigned remote_nr;
-uint64_t *remote_written;
+uint64_t *remote_written, *remote_writing;
 uint32_t remote_slots;
 struct remote_stats remote_stats;
 
@@ -110,6 +110,7 @@ static bool post_write(struct far_io *io)
         struct mirror *m = remote_mirrors[i];
 
         replicate_overtaken(m, io->slot);
+    remote_writing[io->slot / 64] |= 1ull << io->slot % 64;
         if (node_post(&m->node, io->class, true, offset_of(io), place_of(io), PAGE_SIZE, io))
             io->left++;
         else
@@ -177,6 +178,7 @@ void node_done(struct node *n, void *cookie, int status)
         far_io_done(io, 0);
     else
         list_push_front(&waiting, &io->link);
+    remote_writing[io->slot / 64] &= ~(1ull << io->slot % 64);
 }
 
 void node_lost(struct node *n)
@@ -272,7 +274,8 @@ int remote_start(void)
 {
     timer_init(&wake, nothing);
     remote_written = map_of_slots();
-    if (remote_written == NULL)
+    remote_writing = map_of_slots();
+    if (remote_written == NULL || remote_writing == NULL)
         return -ENOMEM;
     for (unsigned i = 0; i < remote_nr; i++) {
         remote_mirrors[i]->stale = map_of_slots();

@@ -19,6 +19,8 @@ extern struct mirror *remote_mirrors[MIRRORS_MAX];
 extern unsigned remote_nr;
 /* Slots that have been written, ever. */
 extern uint64_t *remote_written;
+/* Slots that the backend writes just now: what a node has there is neither old nor new. */
+extern uint64_t *remote_writing;
 extern uint32_t remote_slots;
 
 static inline bool slot_is_set(const uint64_t *map, uint32_t slot)
@@ -35,7 +37,8 @@ struct mirror *remote_source(uint32_t slot, unsigned try);
 int remote_start(void);
 
 /* replicate.c */
-/* The backend writes slot to m now: a copy that is under way there counts for nothing. */
+/* The backend writes slot to m from now on: a copy that is under way there counts for nothing, and
+ * one that has only been read is not written any more. */
 void replicate_overtaken(const struct mirror *m, uint32_t slot);
 /* Goes on with what is to be copied. True: something is under way or to be done. */
 bool replicate_run(void);

@@ -1,8 +1,9 @@
 /*
  * A node that was lost lacks what was written meanwhile, and one that was started anew everything:
- * such slots are marked, and copied from another node in the background, a few at a time. A page
- * that the backend writes while its slot is being copied may arrive before the copy does: the slot
- * stays marked and is copied again. See remote.h.
+ * such slots are marked, and copied from another node in the background, a few at a time. What the
+ * backend writes meanwhile is newer. Requests of a connection are carried out in their order, and
+ * copies are written by the same one: so it is enough that a copy is not read while its slot is
+ * being written, and not written when that has begun since it was read. See remote.h.
  */
 #include "mm/frame.h"
 #include "roce/remote.h"
@@ -87,7 +88,7 @@ static void run(unsigned i)
         for (; bits != 0 && nr_copies < COPIES; bits &= bits - 1) {
             uint32_t slot = scan[i] * 64 + (uint32_t)__builtin_ctzll(bits);
 
-            if (!copying(m, slot) && !begin(m, slot))
+            if (!copying(m, slot) && !slot_is_set(remote_writing, slot) && !begin(m, slot))
                 return;
         }
         if (bits == 0)
@@ -125,8 +126,8 @@ bool replicate_done(void *cookie, int status)
 
     if (c == NULL)
         return false;
-    if (status < 0) {
-        end(c); /* it is still marked */
+    if (status < 0 || (!c->writing && c->overtaken)) {
+        end(c); /* it is still marked, or what the backend wrote is there */
     } else if (!c->writing) {
         c->writing = true;
         if (!node_post(&c->to->node, LINK_WRITE, true, (c->slot - 1ull) * PAGE_SIZE,
