@@ -71,6 +71,12 @@ static bool fault_huge(struct vma *v, virt_t va)
     return true;
 }
 
+/* Memory for a page that the application has not had before; 0: there is none. */
+static phys_t new_page(void)
+{
+    return unlikely(far_on) && !far_may_grow(false) ? 0 : frame_alloc(0);
+}
+
 static int fault_anonymous(struct vma *v, virt_t va, bool write)
 {
     uint64_t *pte, *huge;
@@ -90,9 +96,10 @@ static int fault_anonymous(struct vma *v, virt_t va, bool write)
         mm_stats.faults_zero++;
         return 0;
     }
-    p = frame_alloc_zero();
+    p = new_page();
     if (!p)
         return -ENOMEM;
+    memset(phys_to_virt(p), 0, PAGE_SIZE);
     mm_stats.faults_zero++;
     return set_entry(va, pte, p | mmu_rights(v->prot) | PTE_ANON);
 }
@@ -100,7 +107,7 @@ static int fault_anonymous(struct vma *v, virt_t va, bool write)
 /* Gives the application its own copy of a page, at va; the reference to the page is ours. */
 static int map_copy(struct vma *v, virt_t va, uint64_t *pte, phys_t page)
 {
-    phys_t p = frame_alloc(0);
+    phys_t p = new_page();
 
     if (p)
         memcpy(phys_to_virt(p), phys_to_virt(page), PAGE_SIZE);
@@ -228,6 +235,11 @@ int vma_populate(virt_t addr, size_t len, bool write)
 
         if (huge || (pte && *pte & PTE_P && (!write || *pte & PTE_W)))
             continue;
+        if (unlikely(far_on) && write && !(pte && pte_is_far(*pte))) {
+            far_throttle();
+            if (!far_may_grow(true))
+                return -ENOMEM;
+        }
         r = vma_fault(va, write, false);
         if (r < 0)
             return r;

@@ -53,6 +53,10 @@ bool far_room(uint64_t pages);
 /* A page became present on a fault: makes room for others, sleeps when there is none at all. */
 void far_throttle(void);
 /* MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT on [start, end) of a mapping. */
+/* May there be one page more? False: nothing is left, here and there, but for pages that come back.
+ * asked: by a call, which can fail; who does not ask, as with a page that left by being zero, gets
+ * some more. */
+bool far_may_grow(bool asked);
 void far_advise(const struct vma *v, virt_t start, virt_t end, int advice);
 
 /* Local pages that are allowed: so many, or, if percent, so many hundredths of all pages of the
@@ -79,3 +83,9 @@ struct far_stats {
     uint64_t wait_ns;      /* spent in faults */
 };
 extern struct far_stats far_stats;
+
+/* Places for pages that are away, or were and are here unchanged. */
+struct far_space {
+    uint32_t slots, used;
+};
+struct far_space far_space(void);

@@ -166,11 +166,12 @@ int far_fault(struct vma *v, virt_t addr)
             }
             if (!far_read(va, pte, FAR_DEMAND)) {
                 uint64_t left = far_stats.evicted;
+                bool any = far_squeeze();
 
                 far_reclaim();
                 if (far_stats.evicted != left)
                     continue; /* some page could go at once */
-                if (far_reading + far_writing == 0) {
+                if (!any && far_reading == 0) {
                     r = -ENOMEM;
                     break;
                 }

@@ -43,6 +43,8 @@ extern const struct far_prefetcher *far_prefetcher;
 bool far_is_tight(void);
 /* Sends some away, without waiting. */
 void far_reclaim(void);
+/* The same, until one has left or is leaving; false: none can, wherever one looks. */
+bool far_squeeze(void);
 /* Pages that may be fetched ahead now. */
 unsigned far_prefetch_room(void);
 

@@ -50,6 +50,11 @@ void far_slot_give(uint32_t slot)
     far_slot_free(&slots, slot);
 }
 
+struct far_space far_space(void)
+{
+    return (struct far_space){.slots = slots.nr, .used = slots.used};
+}
+
 static uint64_t coming_entry(const struct far_io *io)
 {
     return PTE_FAR | PTE_COMING | (uint64_t)(io - ios) << PAGE_SHIFT;

@@ -12,6 +12,8 @@
 
 /* Entries that one call looks at, at most: it stands between an event and its handler. */
 #define SCAN_MAX 2048u
+/* The same when all slots are taken, and few pages can leave: they are looked for all the time. */
+#define SCAN_FULL 64u
 /* Below the limit: 1/HIGH_SHARE of it is kept free, within bounds. */
 #define HIGH_SHARE 16u
 #define HIGH_MIN   64u
@@ -84,9 +86,19 @@ unsigned far_prefetch_room(void)
     return u < lim ? (unsigned)MIN(lim - u, (uint64_t)HIGH_MAX) : 0;
 }
 
+/* When all slots are taken, only pages that have one can leave: not worth a search for a few. */
+#define SEARCH_MIN 32u
+
+static bool can_leave(void)
+{
+    struct far_space s = far_space();
+
+    return s.used < s.slots || s.used - far_stats.remote >= SEARCH_MIN;
+}
+
 bool far_is_tight(void)
 {
-    return excess() > 0;
+    return excess() > 0 && can_leave();
 }
 
 static bool all_zero(const void *page)
@@ -124,7 +136,7 @@ static int clean(virt_t va, uint64_t *pte)
         uint32_t slot = far_slot_take();
 
         if (slot == 0)
-            return -1;
+            return 0; /* others have one */
         *word |= slot;
     }
     *pte = entry & ~PTE_D;
@@ -198,9 +210,9 @@ static bool sweep(virt_t end, uint64_t *goal, unsigned *budget)
     return true;
 }
 
-void far_reclaim(void)
+static void reclaim(unsigned budget)
 {
-    unsigned budget = SCAN_MAX, rounds = 0;
+    unsigned rounds = 0;
     uint64_t goal;
 
     reclaiming = far_is_tight();
@@ -224,12 +236,35 @@ void far_reclaim(void)
     far_backend->kick();
 }
 
-/* There is no room at all, for one more page or for the kernel. */
-static bool must_wait(void)
+void far_reclaim(void)
+{
+    struct far_space s = far_space();
+
+    reclaim(s.used < s.slots ? SCAN_MAX : SCAN_FULL);
+}
+
+/* This share of memory, a quarter of the low watermark, is for the kernel, and for pages that come
+ * back: each of these has a slot, and so can leave again. A quarter of it is never for new pages.
+ */
+#define BRINK_SHARE (4 * RESERVE_SHARE)
+
+static bool on_the_brink(void)
 {
     struct frame_stats fs = frame_stats();
 
-    return used() > far_limit() || fs.free < fs.total / RESERVE_SHARE / 4;
+    return fs.free < fs.total / BRINK_SHARE;
+}
+
+bool far_squeeze(void)
+{
+    uint64_t calls = 2 * (used() + far_stats.remote) / SCAN_MAX + 2, before = far_stats.evicted;
+
+    while (calls-- > 0) {
+        reclaim(SCAN_MAX);
+        if (far_stats.evicted != before || far_writing > 0)
+            return true;
+    }
+    return false;
 }
 
 void far_throttle(void)
@@ -237,11 +272,22 @@ void far_throttle(void)
     if (!far_is_tight())
         return;
     far_reclaim();
-    while (must_wait() && far_writing > 0) {
-        far_stats.throttled++;
-        far_wait_room();
-        far_reclaim();
+    while (used() > far_limit() || on_the_brink()) {
+        if (far_writing > 0) {
+            far_stats.throttled++;
+            far_wait_room();
+            far_reclaim();
+        } else if (!on_the_brink() || !far_squeeze()) {
+            break;
+        }
     }
+}
+
+bool far_may_grow(bool asked)
+{
+    struct frame_stats fs = frame_stats();
+
+    return fs.free >= fs.total / BRINK_SHARE / (asked ? 1 : 4);
 }
 
 void far_advise(const struct vma *v, virt_t start, virt_t end, int advice)
