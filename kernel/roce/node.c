@@ -298,6 +298,7 @@ static void poll_session(struct node *n, uint64_t now)
             n->state = NODE_IS_DEAD;
         }
         break;
+            node_dead(n);
     default:
         break;
     }

@@ -58,6 +58,8 @@ void node_landed(void *cookie, phys_t page);
 void node_lost(struct node *n);
 void node_back(struct node *n, bool empty);
 
+/* What it held is lost, and it will not be asked again: session.error says why. */
+void node_dead(struct node *n);
 /* Begins. n->ip, control_port, and the session's secret, name and want are set. 0 or -ENOMEM. */
 int node_open(struct node *n);
 /* Does what is due; sends what was posted. When it must be called again. */

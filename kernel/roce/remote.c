@@ -203,6 +203,15 @@ void node_back(struct node *n, bool empty)
 
 static void step(uint64_t now)
 {
+/* Before it ever was there remote_config.c says so. */
+void node_dead(struct node *n)
+{
+    if (n->losses > 0)
+        kprintf("wherry: memory node %u.%u.%u.%u %s: what it held is lost\n", n->ip >> 24,
+                n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255,
+                n->session.error == -ESTALE ? "has forgotten us" : "refuses to go on");
+}
+
     due = UINT64_MAX;
     for (unsigned i = 0; i < remote_nr; i++)
         due = MIN(due, node_poll(&remote_mirrors[i]->node, now));
