@@ -30,7 +30,8 @@ static bool ending;
 
 static void (*methods[MAX_METHODS])(void);
 static void (*reset_methods[MAX_METHODS])(void);
-static unsigned nr_methods, nr_reset_methods;
+static void (*farewells[MAX_METHODS])(void);
+static unsigned nr_methods, nr_reset_methods, nr_farewells;
 
 static int port_word(const char *value, uint16_t *port)
 {
@@ -65,6 +66,18 @@ void power_register_reset(void (*fn)(void))
 {
     if (nr_reset_methods < MAX_METHODS)
         reset_methods[nr_reset_methods++] = fn;
+}
+
+void power_register_farewell(void (*fn)(void))
+{
+    if (nr_farewells < MAX_METHODS)
+        farewells[nr_farewells++] = fn;
+}
+
+void power_farewell(void)
+{
+    while (nr_farewells > 0)
+        farewells[--nr_farewells]();
 }
 
 /* An interrupt table without a single gate: the next exception cannot be delivered, nor the double

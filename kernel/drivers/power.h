@@ -10,6 +10,9 @@
 
 __noreturn void power_off(int status);
 __noreturn void power_reset(void);
+/* Before an orderly end: those who have partners elsewhere say that they go. In a thread, once. */
+void power_farewell(void);
+void power_register_farewell(void (*fn)(void));
 /* fn tries to power off and returns if that did not work. Later ones are tried first. */
 void power_register(void (*fn)(void));
 /* The same for a reset. */

@@ -110,6 +110,7 @@ void process_exit(int status)
 {
     process.exit_status = status & 0xff;
     syscall_report_missing();
+    power_farewell();
     power_off(process.exit_status);
 }
 

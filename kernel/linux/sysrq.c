@@ -19,6 +19,7 @@ static int trigger(const char *s)
     case 'c':
         panic("sysrq triggered crash");
     case 'o':
+        power_farewell();
         power_off(STATUS_OFF);
     case 's': /* nothing here is written later */
     case 'u':

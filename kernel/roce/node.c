@@ -266,6 +266,8 @@ static void poll_session(struct node *n, uint64_t now)
 
     if (len > 0)
         (void)net_port_send(n->port, n->ip, n->control_port, datagram, len);
+    if (n->state == NODE_IS_LEAVING)
+        return;
     switch (n->session.state) {
     case SESSION_IDLE:
         new_numbers(n);
@@ -296,9 +298,9 @@ static void poll_session(struct node *n, uint64_t now)
             session_open(&n->session, now);
         } else {
             n->state = NODE_IS_DEAD;
+            node_dead(n);
         }
         break;
-            node_dead(n);
     default:
         break;
     }
@@ -336,6 +338,12 @@ uint64_t node_poll(struct node *n, uint64_t now)
     for (unsigned i = 0; i < SESSION_QPS; i++)
         due = MIN(due, roce_deadline(&n->link[i].qp));
     return due;
+}
+
+void node_close(struct node *n, uint64_t now)
+{
+    n->state = NODE_IS_LEAVING;
+    session_close(&n->session, now);
 }
 
 bool node_post(struct node *n, unsigned link, bool write, uint64_t offset, void *buf, uint32_t len,

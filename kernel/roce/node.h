@@ -17,7 +17,8 @@
 enum node_state {
     NODE_IS_OPENING, /* for the first time, or again */
     NODE_IS_UP,
-    NODE_IS_DEAD, /* see session.error */
+    NODE_IS_DEAD,    /* see session.error */
+    NODE_IS_LEAVING, /* by node_close() */
 };
 
 struct node;
@@ -57,9 +58,9 @@ void node_landed(void *cookie, phys_t page);
  * nothing of ours. Not called for the first time. */
 void node_lost(struct node *n);
 void node_back(struct node *n, bool empty);
-
 /* What it held is lost, and it will not be asked again: session.error says why. */
 void node_dead(struct node *n);
+
 /* Begins. n->ip, control_port, and the session's secret, name and want are set. 0 or -ENOMEM. */
 int node_open(struct node *n);
 /* Does what is due; sends what was posted. When it must be called again. */
@@ -68,3 +69,10 @@ uint64_t node_poll(struct node *n, uint64_t now);
 bool node_post(struct node *n, unsigned link, bool write, uint64_t offset, void *buf, uint32_t len,
                void *cookie);
 void node_kick(struct node *n, uint64_t now);
+/* Gives its memory back: nothing is posted any more, and node_poll() says so to the node until
+ * node_is_closed(). */
+void node_close(struct node *n, uint64_t now);
+static inline bool node_is_closed(const struct node *n)
+{
+    return n->session.state == SESSION_IDLE || n->session.state == SESSION_DOWN;
+}

@@ -6,13 +6,17 @@
  */
 #include "roce/remote.h"
 
+#include "drivers/power.h"
 #include "mm/far/far.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
 #include "sched/clock.h"
+#include "sched/thread.h"
 #include "sched/timer.h"
 
 #include <asm/errno.h>
+
+#define LEAVE_LIMIT_NS (200 * NSEC_PER_MSEC)
 
 struct mirror *remote_mirrors[MIRRORS_MAX];
 unsigned remote_nr;
@@ -106,11 +110,11 @@ static bool post_write(struct far_io *io)
         return false;
     io->left = io->good = 0;
     remote_written[io->slot / 64] |= 1ull << io->slot % 64;
+    remote_writing[io->slot / 64] |= 1ull << io->slot % 64;
     for (unsigned i = 0; i < remote_nr; i++) {
         struct mirror *m = remote_mirrors[i];
 
         replicate_overtaken(m, io->slot);
-    remote_writing[io->slot / 64] |= 1ull << io->slot % 64;
         if (node_post(&m->node, io->class, true, offset_of(io), place_of(io), PAGE_SIZE, io))
             io->left++;
         else
@@ -174,11 +178,11 @@ void node_done(struct node *n, void *cookie, int status)
     }
     if (--io->left > 0)
         return;
+    remote_writing[io->slot / 64] &= ~(1ull << io->slot % 64);
     if (io->good > 0)
         far_io_done(io, 0);
     else
         list_push_front(&waiting, &io->link);
-    remote_writing[io->slot / 64] &= ~(1ull << io->slot % 64);
 }
 
 void node_lost(struct node *n)
@@ -199,10 +203,6 @@ void node_back(struct node *n, bool empty)
             n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255, empty ? ", empty" : "", m->nr_stale);
 }
 
-/* ---- The backend ---- */
-
-static void step(uint64_t now)
-{
 /* Before it ever was there remote_config.c says so. */
 void node_dead(struct node *n)
 {
@@ -212,6 +212,10 @@ void node_dead(struct node *n)
                 n->session.error == -ESTALE ? "has forgotten us" : "refuses to go on");
 }
 
+/* ---- The backend ---- */
+
+static void step(uint64_t now)
+{
     due = UINT64_MAX;
     for (unsigned i = 0; i < remote_nr; i++)
         due = MIN(due, node_poll(&remote_mirrors[i]->node, now));
@@ -269,6 +273,22 @@ static void nothing(struct timer *t)
 {
 }
 
+/* The end: nodes that hear of it have their memory back at once, and not after lease and grace. */
+static void farewell(void)
+{
+    uint64_t end = clock_mono_ns() + LEAVE_LIMIT_NS;
+    bool left = true;
+
+    for (unsigned i = 0; i < remote_nr; i++)
+        node_close(&remote_mirrors[i]->node, clock_mono_ns());
+    while (left && clock_mono_ns() < end) {
+        pollers_run();
+        left = false;
+        for (unsigned i = 0; i < remote_nr; i++)
+            left |= !node_is_closed(&remote_mirrors[i]->node);
+    }
+}
+
 static uint64_t *map_of_slots(void)
 {
     size_t bytes = (remote_slots / 64 + 1) * sizeof(uint64_t);
@@ -292,5 +312,6 @@ int remote_start(void)
             return -ENOMEM;
     }
     remote.slots = remote_slots;
+    power_register_farewell(farewell);
     return far_use(&remote);
 }

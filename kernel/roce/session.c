@@ -135,6 +135,17 @@ static void leave(struct session *s, uint64_t now)
     ask(s, NODE_BYE, 0, now);
 }
 
+void session_close(struct session *s, uint64_t now)
+{
+    s->closing = true;
+    if (s->state == SESSION_DOWN || s->id == 0) {
+        s->state = SESSION_IDLE;
+        s->length_out = 0;
+    } else if (s->state != SESSION_IDLE) {
+        leave(s, now);
+    }
+}
+
 static void down(struct session *s, int error, uint16_t status)
 {
     s->state = SESSION_DOWN;
@@ -243,7 +254,10 @@ static void answered(struct session *s, const uint8_t *p, uint64_t now)
         rest(s, now);
         break;
     case SESSION_LEAVING:
-        session_open(s, now);
+        if (!s->closing)
+            session_open(s, now);
+        else
+            s->state = SESSION_IDLE;
         break;
     default:
         break;
@@ -297,7 +311,9 @@ bool session_input(struct session *s, const uint8_t *p, size_t n, uint64_t now)
     }
     if (!fits_request(s, p, status))
         return false;
-    if (status == NODE_E_NO_SESSION && s->length == 0)
+    if (status == NODE_E_NO_SESSION && s->closing) /* it has left, and the reply was lost */
+        s->state = SESSION_IDLE;
+    else if (status == NODE_E_NO_SESSION && s->length == 0)
         session_open(s, now);
     else if (status == NODE_E_NO_SESSION && s->state != SESSION_LOGIN)
         down(s, -ETIMEDOUT, status); /* its lease has ended: its memory may be there still */

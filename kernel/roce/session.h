@@ -7,6 +7,7 @@
  *
  *     session_open()     from the beginning
  *     session_reopen()   the node was lost: the same memory is asked for, by new queue pairs
+ *     session_close()    the memory is given back
  *
  * A node with another key cannot prove that it is one: at the first login its refusals are believed
  * after some, later not at all, or anybody could end a connection by them.
@@ -28,7 +29,7 @@ enum session_state {
     SESSION_ALLOC,
     SESSION_CONNECT, /* one queue pair after the other */
     SESSION_READY,   /* all is there; KEEPALIVE from now on */
-    SESSION_LEAVING, /* to begin anew */
+    SESSION_LEAVING, /* to begin anew, or for good */
     SESSION_DOWN,    /* see error */
 };
 
@@ -59,6 +60,7 @@ struct session {
     uint32_t lease_ms;
 
     /* Its own. */
+    bool closing;        /* there will be no other */
     unsigned denials;    /* "wrong key" by somebody whose key is not ours */
     uint64_t id, resume; /* of this session; of the one whose memory is wanted again */
     uint32_t seq;
@@ -75,6 +77,8 @@ void session_open(struct session *s, uint64_t now);
 /* Goes on with the memory it has, if the node still keeps it (else SESSION_DOWN, -ESTALE: what was
  * stored is lost). qp[].qpn and psn are new ones. */
 void session_reopen(struct session *s, uint64_t now);
+/* Leaves for good. It is IDLE when the node knows it, or, without an answer, DOWN. */
+void session_close(struct session *s, uint64_t now);
 /* The datagram that is to be sent now, valid until the next call; 0: none before
  * session_deadline(). */
 size_t session_output(struct session *s, uint64_t now, const uint8_t **datagram);

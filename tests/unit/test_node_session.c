@@ -292,6 +292,36 @@ static void too_much_is_refused(void **state)
     assert_int_equal(c.status, NODE_E_NO_MEMORY);
 }
 
+/* By its own word, over any network: the node has its memory back long before the lease is over. */
+static void leaves(void **state)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        struct client c = make("xyzzy");
+
+        (void)close_node(state);
+        (void)open_node(state);
+        rng_seed(&rng, 5000 + i, 0);
+        session_open(&c, now);
+        assert_true(run(&c, SESSION_READY, 2 * SECOND));
+        wire.loss = 0.2;
+        wire.twice = 0.2;
+        session_close(&c, now);
+        assert_true(run(&c, SESSION_IDLE, 20 * SECOND));
+        assert_int_equal(memory_used(&memory, node.sessions[0].owner, NULL), 0);
+        assert_false(run(&c, SESSION_HELLO, SECOND)); /* and does not come back */
+    }
+}
+
+static void leaves_before_it_has_come(void **state)
+{
+    struct client c = make("xyzzy");
+
+    session_open(&c, now);
+    session_close(&c, now);
+    assert_int_equal(c.state, SESSION_IDLE);
+    assert_int_equal(session_deadline(&c), UINT64_MAX);
+}
+
 #define NODE_TEST(f) cmocka_unit_test_setup_teardown(f, open_node, close_node)
 
 int main(void)
@@ -300,7 +330,8 @@ int main(void)
         NODE_TEST(gets_memory_and_connections),  NODE_TEST(gets_there_over_a_bad_network),
         NODE_TEST(resumes_after_a_long_silence), NODE_TEST(forgotten_memory_is_not_taken_for_kept),
         NODE_TEST(the_key_must_be_right),        NODE_TEST(refusals_of_strangers_end_nothing),
-        NODE_TEST(too_much_is_refused)};
+        NODE_TEST(too_much_is_refused),          NODE_TEST(leaves),
+        NODE_TEST(leaves_before_it_has_come)};
 
     roce_crc_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
