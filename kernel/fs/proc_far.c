@@ -2,6 +2,7 @@
  * Far memory in /proc: its counters in Prometheus' text format (/proc/wherry/far), and the local
  * share, which can be written (/proc/sys/wherry/far_local: "64M", "25%").
  */
+#include "fs/metrics.h"
 #include "fs/procfs.h"
 #include "lib/init.h"
 #include "mm/far/far.h"
@@ -10,12 +11,32 @@
 
 static void counter(struct text_buf *out, const char *name, uint64_t value)
 {
-    text_printf(out, "# TYPE wherry_far_%s counter\nwherry_far_%s %lu\n", name, name, value);
+    metric_begin(out, name, "counter", NULL);
+    metric_value(out, name, "", value);
 }
 
 static void gauge(struct text_buf *out, const char *name, uint64_t value)
 {
-    text_printf(out, "# TYPE wherry_far_%s gauge\nwherry_far_%s %lu\n", name, name, value);
+    metric_begin(out, name, "gauge", NULL);
+    metric_value(out, name, "", value);
+}
+
+static void buckets(struct text_buf *out, const char *name, const char *labels,
+                    const struct histogram *h)
+{
+    metric_buckets(out, name, labels, h->bucket, &h->sum);
+}
+
+static void show_times(struct text_buf *out)
+{
+    static const char fault[] = "wherry_far_fault_duration_nanoseconds",
+                      write[] = "wherry_far_write_duration_nanoseconds";
+
+    metric_begin(out, fault, "histogram", "faults on pages that are away (late: under way)");
+    buckets(out, fault, "cause=\"demand\"", &far_stats.demand_ns);
+    buckets(out, fault, "cause=\"late\"", &far_stats.late_ns);
+    metric_begin(out, write, "histogram", "from a copy's start to its acknowledgement");
+    buckets(out, write, "", &far_stats.write_ns);
 }
 
 static void show(struct text_buf *out)
@@ -24,23 +45,26 @@ static void show(struct text_buf *out)
 
     if (!far_on)
         return;
-    gauge(out, "local_pages", mm_stats.rss_anon);
-    gauge(out, "remote_pages", s->remote);
-    gauge(out, "limit_pages", far_limit());
-    counter(out, "faults_total", s->faults);
-    counter(out, "faults_late_total", s->late);
-    counter(out, "fault_nanoseconds_total", s->wait_ns);
-    counter(out, "prefetched_total", s->prefetched);
-    counter(out, "prefetch_hits_total", s->hits);
-    counter(out, "prefetch_wasted_total", s->wasted);
-    counter(out, "evicted_total", s->evicted);
-    counter(out, "written_total", s->written);
-    counter(out, "zero_total", s->zero);
-    counter(out, "errors_total", s->errors);
-    counter(out, "forged_total", s->forged);
-    counter(out, "retried_total", s->retried);
-    counter(out, "throttled_total", s->throttled);
-    counter(out, "brought_total", s->brought);
+    gauge(out, "wherry_far_local_pages", mm_stats.rss_anon);
+    gauge(out, "wherry_far_remote_pages", s->remote);
+    gauge(out, "wherry_far_limit_pages", far_limit());
+    gauge(out, "wherry_far_slots", far_space().slots);
+    gauge(out, "wherry_far_slots_used", far_space().used);
+    counter(out, "wherry_far_faults_total", s->faults);
+    counter(out, "wherry_far_faults_late_total", s->late);
+    counter(out, "wherry_far_fault_nanoseconds_total", s->wait_ns);
+    counter(out, "wherry_far_prefetched_total", s->prefetched);
+    counter(out, "wherry_far_prefetch_hits_total", s->hits);
+    counter(out, "wherry_far_prefetch_wasted_total", s->wasted);
+    counter(out, "wherry_far_evicted_total", s->evicted);
+    counter(out, "wherry_far_written_total", s->written);
+    counter(out, "wherry_far_zero_total", s->zero);
+    counter(out, "wherry_far_errors_total", s->errors);
+    counter(out, "wherry_far_forged_total", s->forged);
+    counter(out, "wherry_far_retried_total", s->retried);
+    counter(out, "wherry_far_throttled_total", s->throttled);
+    counter(out, "wherry_far_brought_total", s->brought);
+    show_times(out);
 }
 
 static void show_limit(struct text_buf *out)

@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "lib/histogram.h"
 #include "mm/mmu.h"
 
 /* Of entries that are neither present nor PTE_NONE. */
@@ -52,11 +53,11 @@ void far_moved(uint64_t pte, virt_t to);
 bool far_room(uint64_t pages);
 /* A page became present on a fault: makes room for others, sleeps when there is none at all. */
 void far_throttle(void);
-/* MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT on [start, end) of a mapping. */
 /* May there be one page more? False: nothing is left, here and there, but for pages that come back.
  * asked: by a call, which can fail; who does not ask, as with a page that left by being zero, gets
  * some more. */
 bool far_may_grow(bool asked);
+/* MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT on [start, end) of a mapping. */
 void far_advise(const struct vma *v, virt_t start, virt_t end, int advice);
 
 /* Local pages that are allowed: so many, or, if percent, so many hundredths of all pages of the
@@ -81,6 +82,9 @@ struct far_stats {
     uint64_t throttled;    /* waits for room */
     uint64_t brought;      /* waits of system calls for what they read */
     uint64_t wait_ns;      /* spent in faults */
+
+    struct histogram demand_ns, late_ns; /* each fault; of those that are counted as late */
+    struct histogram write_ns;           /* from a copy's start to its acknowledgement */
 };
 extern struct far_stats far_stats;
 

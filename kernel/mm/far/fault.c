@@ -142,7 +142,7 @@ int far_fault(struct vma *v, virt_t addr)
 {
     virt_t va = ALIGN_DOWN(addr, PAGE_SIZE);
     uint64_t start = clock_mono_ns();
-    bool first = true, asked = false;
+    bool first = true, asked = false, late = false;
     int r = 0;
 
     if (is_away(va, true)) { /* it may have come, and nobody has looked */
@@ -168,7 +168,6 @@ int far_fault(struct vma *v, virt_t addr)
                 uint64_t left = far_stats.evicted;
                 bool any = far_squeeze();
 
-                far_reclaim();
                 if (far_stats.evicted != left)
                     continue; /* some page could go at once */
                 if (!any && far_reading == 0) {
@@ -185,12 +184,15 @@ int far_fault(struct vma *v, virt_t addr)
             ahead(v, addr, false);
         } else if (first) {
             far_stats.late++;
+            late = true;
             ahead(v, addr, true);
         }
         far_backend->kick();
         far_reclaim();
         waitq_sleep_uninterruptible(&far_io_of(*pte)->waiters, 1, WAIT_FOREVER);
     }
-    far_stats.wait_ns += clock_mono_ns() - start;
+    start = clock_mono_ns() - start;
+    far_stats.wait_ns += start;
+    histogram_add(late ? &far_stats.late_ns : &far_stats.demand_ns, start);
     return r;
 }

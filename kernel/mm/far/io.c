@@ -218,6 +218,7 @@ static void went(struct far_io *io, int err)
     uint64_t *pte;
 
     far_writing--;
+    histogram_add(&far_stats.write_ns, clock_mono_ns() - io->started);
     copies[nr_copies++] = io->page;
     if (io->orphan) {
         far_slot_give(io->slot);

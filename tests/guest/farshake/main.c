@@ -123,21 +123,33 @@ static void start(void)
     }
 }
 
-/* How much of it was done, and what the kernel counted where it has far memory. */
+/* What the kernel has counted, where it has far memory; but for histograms, and what never was. */
+static void show(const char *path)
+{
+    FILE *counters = fopen(path, "r");
+    char line[256];
+
+    while (counters && fgets(line, sizeof(line), counters)) {
+        const char *value = strrchr(line, ' ');
+
+        if (line[0] != '#' && value && strcmp(value, " 0\n") != 0 && !strstr(line, "_bucket{"))
+            printf("%s", line);
+    }
+    if (counters)
+        fclose(counters);
+}
+
+/* How much of it was done. */
 static void report(void)
 {
-    FILE *counters = fopen("/proc/wherry/far", "r");
-    char line[128];
-
     for (unsigned k = 0; k < OP_end; k++) {
         printf("%s%s %u", k ? ", " : "", op_name[k], s->done[k]);
         if (s->refused[k])
             printf(" (%u refused)", s->refused[k]);
     }
     printf("\n");
-    while (counters && fgets(line, sizeof(line), counters))
-        if (line[0] != '#')
-            printf("%s", line);
+    show("/proc/wherry/far");
+    show("/proc/wherry/nodes");
     printf("farshake: %u operations, %lu pages verified, 0 wrong\n", wanted, verified());
 }
 
