@@ -10,6 +10,7 @@
 #include "lib/init.h"
 #include "linux/process.h"
 #include "linux/uts.h"
+#include "mm/far/far.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
 #include "mm/vma.h"
@@ -34,6 +35,7 @@ static void show_meminfo(struct text_buf *out)
 {
     struct frame_stats m = frame_stats();
     struct slab_stats s = slab_stats();
+    struct far_space away = far_space();
     uint64_t total = m.total * PAGE_SIZE, free = m.free * PAGE_SIZE;
     uint64_t anon = mm_stats.rss_anon * PAGE_SIZE, mapped = mm_stats.rss_file * PAGE_SIZE;
     uint64_t slab = s.bytes_reserved + s.large_bytes;
@@ -54,8 +56,9 @@ static void show_meminfo(struct text_buf *out)
     kib(out, "Inactive(file)", 0);
     kib(out, "Unevictable", 0);
     kib(out, "Mlocked", 0);
-    kib(out, "SwapTotal", 0);
-    kib(out, "SwapFree", 0);
+    /* Far memory: who reads this wants to know what else there is than what is here. */
+    kib(out, "SwapTotal", away.slots * PAGE_SIZE);
+    kib(out, "SwapFree", (away.slots - away.used) * PAGE_SIZE);
     kib(out, "Dirty", 0);
     kib(out, "Writeback", 0);
     kib(out, "AnonPages", anon);

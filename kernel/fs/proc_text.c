@@ -6,6 +6,7 @@
 #include "linux/limits_table.h"
 #include "linux/process.h"
 #include "linux/sigstate.h"
+#include "mm/far/far.h"
 #include "mm/frame.h"
 #include "mm/layout.h"
 #include "mm/slab.h"
@@ -148,7 +149,7 @@ void proc_show_status(struct text_buf *out, struct thread *t, bool task)
     kib(out, "VmExe", m.exec);
     kib(out, "VmLib", m.lib);
     kib(out, "VmPTE", m.rss / 512);
-    kib(out, "VmSwap", 0);
+    kib(out, "VmSwap", far_stats.remote * PAGE_SIZE);
     kib(out, "HugetlbPages", 0);
     text_printf(out, "CoreDumping:\t0\nTHP_enabled:\t%d\nThreads:\t%u\n", !mm_huge_disabled,
                 thread_count);
@@ -220,14 +221,18 @@ void proc_show_maps(struct text_buf *out, struct thread *t, bool task)
 }
 
 struct smaps_sum {
-    uint64_t size, rss, anon, file;
+    uint64_t size, rss, anon, file, swap;
 };
 
 static void show_smaps_fields(struct text_buf *out, const struct smaps_sum *s)
 {
-    static const char *const zero_fields[] = {"AnonHugePages",  "ShmemPmdMapped",  "FilePmdMapped",
-                                              "Shared_Hugetlb", "Private_Hugetlb", "Swap",
-                                              "SwapPss",        "Locked"};
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } others[] = {{"AnonHugePages", 0},  {"ShmemPmdMapped", 0},  {"FilePmdMapped", 0},
+                  {"Shared_Hugetlb", 0}, {"Private_Hugetlb", 0}, {"Swap", s->swap},
+                  {"SwapPss", s->swap},  {"Locked", 0}};
+
     text_printf(out, "Rss:            %8lu kB\nPss:            %8lu kB\n", s->rss / KiB,
                 s->rss / KiB);
     text_printf(out, "Pss_Dirty:      %8lu kB\n", s->anon / KiB);
@@ -236,17 +241,19 @@ static void show_smaps_fields(struct text_buf *out, const struct smaps_sum *s)
                 s->anon / KiB);
     text_printf(out, "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nLazyFree:       %8lu kB\n",
                 s->rss / KiB, s->anon / KiB, 0ul);
-    for (size_t k = 0; k < ARRAY_SIZE(zero_fields); k++) {
+    for (size_t k = 0; k < ARRAY_SIZE(others); k++) {
         size_t start = out->len;
-        text_printf(out, "%s:", zero_fields[k]);
+        text_printf(out, "%s:", others[k].name);
         text_pad(out, start, 16);
-        text_printf(out, "%8lu kB\n", 0ul);
+        text_printf(out, "%8lu kB\n", others[k].bytes / KiB);
     }
 }
 
 static struct smaps_sum smaps_of(const struct vma *v)
 {
-    struct smaps_sum s = {.size = v->end - v->start, .rss = vma_resident(v) * PAGE_SIZE};
+    uint64_t away, here = vma_resident(v, &away);
+    struct smaps_sum s = {
+        .size = v->end - v->start, .rss = here * PAGE_SIZE, .swap = away * PAGE_SIZE};
     /* A writable private mapping's pages are counted as its own. */
     if (v->file == NULL || ((v->prot & PROT_WRITE) && !(v->flags & MAP_SHARED)))
         s.anon = s.rss;
@@ -281,6 +288,7 @@ void proc_show_smaps_rollup(struct text_buf *out, struct thread *t, bool task)
         sum.rss += s.rss;
         sum.anon += s.anon;
         sum.file += s.file;
+        sum.swap += s.swap;
         first = first != 0 ? first : v->start;
         last = v->end;
     }
@@ -292,7 +300,7 @@ void proc_show_smaps_rollup(struct text_buf *out, struct thread *t, bool task)
 void proc_show_numa_maps(struct text_buf *out, struct thread *t, bool task)
 {
     for (struct vma *v = vma_find_above(0); v != NULL; v = vma_next(v)) {
-        uint64_t pages = vma_resident(v);
+        uint64_t pages = vma_resident(v, NULL);
         text_printf(out, "%08lx default", v->start);
         if (v->file != NULL) {
             char *block = kmalloc(PATH_MAX);

@@ -43,7 +43,7 @@ void crash_report_memory(void)
     panic_print_memory();
     print_app_memory();
     for (struct vma *v = vma_find_above(0); v != NULL; v = vma_next(v)) {
-        uint64_t n = vma_resident(v);
+        uint64_t n = vma_resident(v, NULL);
         unsigned i = HOLDERS;
 
         for (; i > 0 && n > pages[i - 1]; i--) {

@@ -252,9 +252,9 @@ int mmu_move(virt_t from, virt_t to, size_t len)
     return r;
 }
 
-uint64_t mmu_resident(virt_t start, virt_t end)
+uint64_t mmu_resident(virt_t start, virt_t end, uint64_t *away)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, far = 0;
 
     for (virt_t va = start, stop; va < end; va = stop) {
         uint64_t *pde = pde_lookup(va, false), *pte;
@@ -267,8 +267,12 @@ uint64_t mmu_resident(virt_t start, virt_t end)
             continue;
         }
         pte = pte_lookup(va, false, NULL);
-        for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++)
+        for (virt_t at = va; at < stop; at += PAGE_SIZE, pte++) {
             n += *pte && !pte_is_far(*pte) && (*pte & PTE_ADDR) != mmu_zero;
+            far += pte_is_far(*pte);
+        }
     }
+    if (away != NULL)
+        *away = far;
     return n;
 }

@@ -31,7 +31,8 @@ int mmu_split_huge(uint64_t *pde, virt_t va);
 void mmu_protect(virt_t start, virt_t end, unsigned prot);
 /* Moves entries from one range to another of the same length; -ENOMEM for tables. */
 int mmu_move(virt_t from, virt_t to, size_t len);
-uint64_t mmu_resident(virt_t start, virt_t end);
+/* Pages that are here; away: NULL, or those that are not (mm/far). */
+uint64_t mmu_resident(virt_t start, virt_t end, uint64_t *away);
 /* Counts an entry that was made or removed. */
 void mmu_account(uint64_t pte, int64_t pages);
 void mmu_init(void);

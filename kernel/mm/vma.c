@@ -386,14 +386,14 @@ void vma_zap_file(struct inode *inode, uint64_t first_pgoff)
     }
 }
 
-uint64_t vma_resident(const struct vma *v)
+uint64_t vma_resident(const struct vma *v, uint64_t *away)
 {
-    return mmu_resident(v->start, v->end);
+    return mmu_resident(v->start, v->end, away);
 }
 
 bool vma_page_present(virt_t addr)
 {
-    return mmu_resident(ALIGN_DOWN(addr, PAGE_SIZE), ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE);
+    return mmu_resident(ALIGN_DOWN(addr, PAGE_SIZE), ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE, NULL);
 }
 
 virt_t vma_brk(virt_t end)

@@ -93,7 +93,7 @@ struct mm_stats {
 extern struct mm_stats mm_stats;
 extern bool mm_huge_disabled; /* prctl(PR_SET_THP_DISABLE): no 2 MiB pages unless asked for */
 /* For /proc/self/smaps: pages present in one mapping. */
-uint64_t vma_resident(const struct vma *v);
+uint64_t vma_resident(const struct vma *v, uint64_t *away);
 
 /* Heap and layout for /proc/self/stat. */
 struct mm_layout {
