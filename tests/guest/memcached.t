@@ -1,6 +1,6 @@
 #!/bin/sh
 # Proves that Debian's memcached with four threads passes memcapable, the protocol's own checker, in
-# ASCII and binary, answers over UDP, and stands load from many connections.
+# ASCII and binary, answers over UDP, and stands load from many connections. FAR: words for wherry run.
 # limit: 150
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
@@ -8,7 +8,8 @@ need memcached memccapable
 [ -x $python ] || plan_skip "there is no $python"
 
 use_tap
-serve "11211 11211/udp" -m 256M memcached -- -u root -t 4 -U 11211 -m 64
+# shellcheck disable=SC2086 # words
+serve "11211 11211/udp" -m 256M ${FAR:-} memcached -- -u root -t 4 -U 11211 -m 64
 cat >"$dir/version.py" <<'P'
 import socket, sys
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)

@@ -2,7 +2,7 @@
 # Redis's own test suite, as Debian's source package has it, in its external-server mode against
 # redis-server in a guest. Each of its tests is one here. Those in redis-suite.skip, which need fork,
 # are left out; those that the suite itself leaves out for external servers are counted.
-# REDIS_SUITE=all adds the tests that the suite calls slow.
+# REDIS_SUITE=all adds the tests that the suite calls slow; else it may name units. FAR: words for wherry run.
 # limit: 1020
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
@@ -48,7 +48,7 @@ run_suite() { # NAME SERVER-OPTIONS SUITE-OPTIONS
     # A clock half a second ahead: the suite takes this host's for the server's, and a key that is
     # to die at "now + 10 s" must not live for 10.001.
     # shellcheck disable=SC2086 # words
-    serve 6379 -m 2G --append "wherry.time=$(($(date +%s%3N) + 600))" redis-server -- --save '' \
+    serve 6379 -m 2G ${FAR:-} --append "wherry.time=$(($(date +%s%3N) + 600))" redis-server -- --save '' \
         --protected-mode no --enable-debug-command yes --enable-protected-configs yes $2
     # shellcheck disable=SC2086
     wait_for 30 $client redis-cli -h "$host" -p "$port" ping
@@ -84,7 +84,7 @@ if [ "${REDIS_SUITE:-}" = all ]; then
 else
     # The data types: what make test has time for.
     types=
-    for unit in string incr hash set zset list list-2; do
+    for unit in ${REDIS_SUITE:-string incr hash set zset list list-2}; do
         types="$types --single unit/type/$unit"
     done
     run_suite "data types" "" "$types"
