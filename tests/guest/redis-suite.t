@@ -74,6 +74,9 @@ run_suite() { # NAME SERVER-OPTIONS SUITE-OPTIONS
     diag "left out by the suite itself: $(grep -c '^ignore' "$dir/results") tests or blocks"
     grep -q 'All tests passed without errors' "$dir/out"
     ok $? "$1: the suite came to its end and is content (status $suite_status)"
+    # shellcheck disable=SC2086
+    diag "memory: $(timeout 20 $client redis-cli -h "$host" -p "$port" info memory |
+        grep '^used_memory_peak:' | tr -d '\r')"
     healthy "$1: nothing to complain of"
     stop
 }
