@@ -25,7 +25,7 @@ node() { # ADDRESS OPTIONS...: starts one there; $node is its process
     node_at=$1
     shift
     # shellcheck disable=SC2086 # $client is a prefix of words
-    $client "$WHERRY" memnode --listen "$node_at" --memory 512M --lease 1 --grace 60 --drain 0 "$@" >"node-$node_at" \
+    $client "$WHERRY" memnode --listen "$node_at" --memory 256M --lease 1 --grace 60 --drain 0 "$@" >"node-$node_at" \
         2>&1 </dev/null &
     node=$!
     guests="$guests $node"
@@ -60,8 +60,7 @@ of_node() { # NAME ADDRESS
     value /proc/wherry/nodes "wherry_node_$1{node=\"$2\"$3}"
 }
 
-# until SECONDS COMMAND...: as wait_for, for functions.
-until_true() {
+until_true() { # SECONDS COMMAND...: as wait_for, for functions
     until_end=$(($(date +%s) + $1))
     shift
     while [ "$(date +%s)" -le $until_end ]; do
@@ -100,18 +99,22 @@ now_ms() {
 held() {
     # shellcheck disable=SC2086
     serve 7000 -m 256M --net tap:wt1,ip=10.98.0.2/24 $2 ./farhold -- hold "$mib" 3
-    # shellcheck disable=SC2218
-    until_true 30 goes_on 0.2
+    until_true 60 goes_on 0.2
     ok $? "$1"
+}
+
+wait_end() { # SECONDS: until the guest has ended, at most
+    tries=$(($1 * 5))
+    while alive && [ $tries -gt 0 ]; do
+        sleep 0.2
+        tries=$((tries - 1))
+    done
 }
 
 # The program says that all is right, and the guest ends.
 ends_well() {
     tell end
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        alive || break
-        sleep 0.5
-    done
+    wait_end 15
     grep -qa '^farhold: .* pages verified, 0 wrong' "$console" && ! grep -qa WRONG "$console"
     ok $? "$1: 0 wrong bytes"
     stop
@@ -142,8 +145,6 @@ node_a=$node
 node $b
 node_b=$node
 held "two nodes over UDP" "--far $a,size=128M,local=8M --far $b"
-tell /proc/wherry/nodes
-cp answer nodes-at-start
 
 round=0
 while [ $round -lt "$rounds" ]; do
@@ -208,14 +209,8 @@ held "a node alone" "$one"
 kill_hard "$node_a"
 node $a
 node_a=$node
-gone() {
-    ! alive
-}
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    gone && break
-    sleep 0.5
-done
-gone && ! grep -qa 'WRONG' "$console"
+wait_end 20
+! alive && ! grep -qa 'WRONG' "$console"
 ok $? "... that is started anew, empty: the program ends"
 grep -qa 'memory node 10.99.0.1 has forgotten us: what it held is lost' "$console"
 ok $? "... and the console says why"
@@ -229,10 +224,7 @@ node_a=$node
 far() { # PROGRAM'S WORDS: with 16 MiB elsewhere, to its end
     # shellcheck disable=SC2086
     serve 7000 -m 64M --far $a,size=16M,local=8M ./farhold -- $1
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        alive || break
-        sleep 0.5
-    done
+    wait_end 30
     wait "$guest" 2>/dev/null
     status=$?
 }
