@@ -14,6 +14,7 @@ static void progressed(struct roce_qp *qp, uint64_t now)
     qp->timer_from = now;
     qp->nxt = MAX(qp->nxt, qp->una); /* if it had gone back, and need not have, so far */
     qp->next = MAX(qp->next, qp->head);
+    roce_rtt_progress(&qp->rtt);
     if (qp->sampling && qp->una > qp->sample_seq) {
         uint64_t ns = now - qp->sample_at;
 

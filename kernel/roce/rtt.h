@@ -14,6 +14,7 @@ struct roce_rtt {
     uint64_t srtt8, rttvar4; /* 8 and 4 times the values, which keeps the fractions */
     uint64_t min, max, first;
     unsigned backoff;
+    bool progressed; /* since the last expiry */
     bool measured;
 };
 
@@ -56,6 +57,21 @@ static inline void roce_rtt_expired(struct roce_rtt *r)
 {
     if (r->backoff < ROCE_BACKOFF_MAX)
         r->backoff++;
+    r->progressed = false;
+}
+
+/*
+ * Something was acknowledged. RFC 6298 keeps the doubling until a packet that was sent once is
+ * answered (Karn's rule), which may be never where losses make everything be sent again and again.
+ * So it shrinks by one with each progress but the first after an expiry: after that one, new
+ * packets are sent with the longer timeout, and if the round trip has become longer they are
+ * measured before the second one.
+ */
+static inline void roce_rtt_progress(struct roce_rtt *r)
+{
+    if (r->progressed && r->backoff > 0)
+        r->backoff--;
+    r->progressed = true;
 }
 
 static inline unsigned roce_rtt_bucket(uint64_t ns)

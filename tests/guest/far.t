@@ -67,7 +67,7 @@ node a --fault drop=0.01,dup=0.01,reorder=0.01,corrupt=0.01
 shaken "over a network that loses, repeats, reorders and damages 1 % each" "$one" "$operations" 1000 evicted_total
 stop_process $node
 node a --fault drop=0.1
-shaken "... and 10 % lost" "$one" $((operations / 8)) 200 evicted_total
+shaken "... and 10 % lost" "$one" $((operations / 4)) 500 evicted_total
 stop_process $node
 
 node a --fault stale=0.01,forge=0.01
