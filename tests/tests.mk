@@ -99,7 +99,7 @@ test-redis-suite: kernel tool ## Redis's own test suite, whole (10 minutes)
 
 soak: kernel tool ## SOAK_SECONDS (3600) of load on redis-server; then far memory's long tests (3 hours)
 	@SOAK_SECONDS=$(SOAK_SECONDS) tests/guest/soak
-	@FAULT_ROUNDS=20 GUEST_LIMIT=7200 FAR_SUITE=all FAR_LOCAL=16M FARSHAKE_OPERATIONS=200000 TEST_LIMIT=14400 \
+	@FAULT_ROUNDS=20 GUEST_LIMIT=7200 FAR_SUITE=all FAR_LOCAL=64M FARSHAKE_OPERATIONS=200000 TEST_LIMIT=14400 \
 		scripts/run-tests $(wildcard tests/guest/far*.t)
 
 .PHONY: docs

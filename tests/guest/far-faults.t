@@ -45,8 +45,8 @@ kill_hard() { # PROCESS
 # tell COMMAND: the program's answer, in the file "answer".
 tell() {
     # shellcheck disable=SC2016,SC2086 # perl's variables; a prefix of words
-    timeout 20 $client perl -MIO::Socket::INET -e '
-        $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 7000, Timeout => 10) or exit 1;
+    timeout 8 $client perl -MIO::Socket::INET -e '
+        $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 7000, Timeout => 5) or exit 1;
         print $s "$ARGV[1]\n";
         print while <$s>;' "$host" "$1" >answer 2>&1
 }

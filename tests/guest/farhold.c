@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -186,8 +187,11 @@ static void serve(void)
     if (bind(listener, (struct sockaddr *)&a, sizeof(a)) != 0 || listen(listener, 8) != 0)
         exit(2);
     while (wish != END) {
-        FILE *f = fdopen(accept(listener, NULL, NULL), "r+");
+        struct timeval patience = {.tv_sec = 5}; /* the network may be gone meanwhile */
+        int conn = accept(listener, NULL, NULL);
+        FILE *f = fdopen(conn, "r+");
 
+        setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
         if (f && fgets(line, sizeof(line), f)) {
             line[strcspn(line, "\r\n")] = 0;
             fseek(f, 0, SEEK_CUR);
