@@ -1,9 +1,11 @@
 /*
  * The first program in a Linux guest of `wherry run --kernel linux` (rdinit=/wherry-init). It does
  * what Wherry's kernel does by itself: loads the virtio drivers, mounts the usual file systems,
- * configures the network from the ip= word, runs the program of the init= word with the arguments
- * behind "--" and the kernel's environment words, reaps, reports the exit status on the port
- * of wherry.statusport= (decimal digits, newline), and powers off. Static; runs in the guest.
+ * configures the network from the ip= words, runs the program of the wherry.setup= word (commas
+ * part its arguments; it may leave processes behind) and, if that succeeds, the program of the
+ * init= word with the arguments behind "--" and the kernel's environment words, reaps, reports the
+ * exit status on the port of wherry.statusport= (decimal digits, newline), and powers off. Static;
+ * runs in the guest.
  */
 #define _GNU_SOURCE
 #include "kcmdline.h"
@@ -112,6 +114,14 @@ static void set_up(int s, const char *name)
         fail(name);
 }
 
+static void bring_up(const char *name)
+{
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    set_up(s, name);
+    close(s);
+}
+
 /* CLIENT:SERVER:GATEWAY:MASK:HOST:DEVICE:AUTOCONF[:DNS], Documentation/admin-guide/nfs/nfsroot.rst.
  */
 static void configure(char *ip)
@@ -120,7 +130,6 @@ static void configure(char *ip)
     size_t n = 0;
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    set_up(s, "lo");
     for (char *p = ip; p && n < ARRAY_LEN(field);)
         field[n++] = strsep(&p, ":");
     if (n >= 6 && *field[0]) {
@@ -170,10 +179,25 @@ static int run(char **argv)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* What a measurement wants to be different in its guest, as a limit for what runs afterwards. */
+static void set_up_system(char *text)
+{
+    struct words argv = {0};
+    int status;
+
+    for (char *p; (p = strsep(&text, ","));)
+        words_add(&argv, p);
+    status = run(argv.v);
+    if (status != 0)
+        finish(status);
+    words_free(&argv);
+}
+
 int main(void)
 {
     struct words args = {0};
-    char *word, *ip = NULL, *program = NULL, *line;
+    struct words ips = {0};
+    char *word, *program = NULL, *setup = NULL, *line;
     const char *p;
     bool ours = false;
 
@@ -188,7 +212,9 @@ int main(void)
         else if (strncmp(word, "init=", 5) == 0)
             program = xstrdup(word + 5);
         else if (strncmp(word, "ip=", 3) == 0)
-            ip = xstrdup(word + 3);
+            words_add(&ips, word + 3);
+        else if (strncmp(word, "wherry.setup=", 13) == 0)
+            setup = xstrdup(word + 13);
         else if (strncmp(word, "wherry.statusport=", 18) == 0)
             status_port = strtoul(word + 18, NULL, 0);
     }
@@ -199,12 +225,17 @@ int main(void)
     mount_at("tmpfs", "/dev/shm", NULL);
     symlink("/proc/self/fd", "/dev/fd");
     load_modules();
-    configure(ip);
+    bring_up("lo");
+    for (size_t i = 0; i < ips.n; i++)
+        configure(ips.v[i]);
     unsetenv("ip"); /* Linux has handed its unknown word on as environment */
     if (!program) {
         errno = EINVAL;
         fail("no init= word");
     }
+
+    if (setup)
+        set_up_system(setup);
 
     struct words argv = {0};
     words_add(&argv, program);

@@ -87,26 +87,32 @@ static void add_with_deps(struct tree *t, const char *dir, char *line, struct st
     words_free(&w);
 }
 
-void linux_guest_fill(struct tree *t, const struct kimage *k, bool mmio, bool net)
+void linux_guest_fill(struct tree *t, const struct kimage *k, bool mmio, bool net,
+                      const struct words *more)
 {
-    const char *wanted[] = {mmio ? "virtio_mmio" : "virtio_pci", net ? "virtio_net" : NULL,
-                            "virtio_rng"};
     struct strbuf order = {0};
+    struct words wanted = {0};
     struct why w;
     char *dir = k->version ? kimage_modules(k->version) : NULL;
 
+    words_add(&wanted, mmio ? "virtio_mmio" : "virtio_pci");
+    if (net)
+        words_add(&wanted, "virtio_net");
+    words_add(&wanted, "virtio_rng");
+    for (size_t i = 0; i < more->n; i++)
+        words_add(&wanted, more->v[i]);
     sb_add(&order, "", 0);
     if (dir) {
         char *p = path_join(dir, "modules.dep"), *deps = read_text(p);
         free(p);
         p = path_join(dir, "modules.builtin");
         char *builtin = read_text(p);
-        for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-            char *line = wanted[i] && deps ? dep_line(deps, wanted[i]) : NULL;
+        for (size_t i = 0; i < wanted.n; i++) {
+            char *line = deps ? dep_line(deps, wanted.v[i]) : NULL;
             if (line)
                 add_with_deps(t, dir, line, &order);
-            else if (wanted[i] && !built_in(builtin, wanted[i]))
-                warn("Linux %s has no %s driver in %s", k->version, wanted[i], dir);
+            else if (!built_in(builtin, wanted.v[i]))
+                warn("Linux %s has no %s driver in %s", k->version, wanted.v[i], dir);
             free(line);
         }
         free(p);
@@ -122,5 +128,6 @@ void linux_guest_fill(struct tree *t, const struct kimage *k, bool mmio, bool ne
                   inode_new(S_IFREG | 0755, linux_init_start, linux_init_end - linux_init_start),
                   &w))
         die("%s", w.text);
+    words_free(&wanted);
     free(order.s);
 }

@@ -10,5 +10,6 @@
 
 #define LINUX_INIT "/wherry-init"
 
-/* The drivers for these machines, and what they depend on, into the tree. */
-void linux_guest_fill(struct tree *t, const struct kimage *k, bool mmio, bool net);
+/* The drivers for these machines, those of `more`, and what they depend on, into the tree. */
+void linux_guest_fill(struct tree *t, const struct kimage *k, bool mmio, bool net,
+                      const struct words *more);

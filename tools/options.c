@@ -150,6 +150,7 @@ enum id {
     OPT_DRY_RUN,
     OPT_TIMEOUT,
     OPT_APPEND,
+    OPT_MODULE,
     OPT_FAR,
     OPT_INITRD_OUT,
     OPT_COMPRESS,
@@ -197,6 +198,8 @@ static const struct option {
     {OPT_CPU, "cpu", 0, ARG, "MODEL", "QEMU's CPU model (default host with kvm, max with tcg)"},
     {OPT_CPUS, "cpus", 0, ARG, "N", "virtual CPUs of a Linux guest (default 1; Wherry has one)"},
     {OPT_APPEND, "append", 0, ARG, "WORDS", "more words for the kernel's command line"},
+    {OPT_MODULE, "module", 0, ARG, "NAME",
+     "load this driver, too, in a Linux guest, as nbd; repeatable"},
     {OPT_VMM_ARG, "vmm-arg", 0, ARG, "WORD",
      "one more word for the VMM's command line; repeatable"},
     {OPT_STRACE, "strace", 0, MAYBE_ARG, "[=CALL,...]",
@@ -304,6 +307,9 @@ static void apply(struct run_options *o, const struct option *opt, const char *v
         break;
     case OPT_APPEND:
         words_add(&o->append, value);
+        break;
+    case OPT_MODULE:
+        words_add(&o->modules, value);
         break;
     case OPT_INITRD_OUT:
         o->initrd_out = value;

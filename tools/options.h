@@ -46,8 +46,9 @@ struct run_options {
     unsigned timeout_s; /* 0: none */
     unsigned gdb_port;  /* 0: none */
     bool dry_run;
-    const char *strace;  /* NULL: off, "": all calls, else a list */
-    struct words append; /* words for the kernel, as given */
+    const char *strace;   /* NULL: off, "": all calls, else a list */
+    struct words append;  /* words for the kernel, as given */
+    struct words modules; /* of Linux, beside those that the machine needs */
     struct words vmm_args;
     const char *initrd_out;
 };

@@ -77,7 +77,8 @@ static void pack(struct run *r)
     if (r->kernel.kind == KERNEL_LINUX) {
         struct tree extra;
         tree_init(&extra);
-        linux_guest_fill(&extra, &r->kernel, on_mmio(&r->opt), r->opt.net[0].kind != NET_NONE);
+        linux_guest_fill(&extra, &r->kernel, on_mmio(&r->opt), r->opt.net[0].kind != NET_NONE,
+                         &r->opt.modules);
         write_tree(&extra, plain, &r->initrd_size);
         tree_free(&extra);
         r->initrd_size = (r->initrd_size + CPIO_ALIGN - 1) & ~(uint64_t)(CPIO_ALIGN - 1);
@@ -287,18 +288,18 @@ static void check(struct run *r)
     if (r->kernel.kind == KERNEL_LINUX) {
         if (o->strace)
             die("--strace is Wherry's own; in a Linux guest run strace itself");
-        if (o->nr_nets > 1)
-            die("a second --net is Wherry's own; Linux takes one ip= from its command line");
-        if (o->net[0].dhcp)
-            die("the Linux guest's init has no DHCP client; give it a fixed address with --net "
-                "user "
-                "or tap:IF,ip=ADDRESS/BITS");
+        for (size_t i = 0; i < o->nr_nets; i++)
+            if (o->net[i].dhcp)
+                die("the Linux guest's init has no DHCP client; give it a fixed address with --net "
+                    "user or tap:IF,ip=ADDRESS/BITS");
         if (r->root.native_kernel)
             die("%s is a kernel with its application inside; it does not run on Linux", o->image);
     }
     if (r->root.native_kernel &&
         (o->nr_volumes || o->rootfs || o->initrd_out || o->root == ROOT_DISK))
         die("%s is a kernel with its application inside; it has no root file system", o->image);
+    if (o->modules.n && r->kernel.kind != KERNEL_LINUX)
+        die("--module is for --kernel linux");
     if (o->cpus > 1 && r->kernel.kind == KERNEL_WHERRY)
         die("--cpus %u: Wherry runs on one CPU", o->cpus);
     if (o->cpus > 1 && r->vmm != &vmm_qemu)
