@@ -50,8 +50,8 @@ static uint64_t high(uint64_t lim)
 
 void far_set_limit(uint64_t n, bool percent)
 {
-    limit = n;
-    limit_percent = percent;
+    limit_percent = percent && n < 100;
+    limit = percent && n >= 100 ? UINT64_MAX : n; /* all may stay: no watermark below them */
 }
 
 /* How far a value is above another one; 0: it is not. */
