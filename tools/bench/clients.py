@@ -16,7 +16,7 @@ from spec import CLIENT_PROTO
 
 # Beyond the time it was asked to run, for connecting, filling a store and waiting for the last answers.
 GRACE = 60
-FILL_GRACE = 120  # and for a store behind a slow system
+FILL_GRACE = 600  # and for a store behind a slow system, as one that swaps
 OURS = ("load", "pktgen")  # wherry's own: whole histograms, every answer verified
 OPEN_LOOP = OURS + ("httperf", "dnsperf")
 CLOSED_LOOP = OURS + ("dnsperf", "wrk", "redis-benchmark")
@@ -72,7 +72,7 @@ def run(client, task):
 def execute(argv, task):
     if task.cpus and argv[0] != tool():
         argv = ["taskset", "-c", task.cpus] + argv
-    limit = task.seconds + task.warmup + GRACE
+    limit = task.seconds + task.warmup + GRACE + (FILL_GRACE if task.fill else 0)
     try:
         p = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + argv, stdin=subprocess.DEVNULL, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)

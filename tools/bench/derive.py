@@ -3,6 +3,7 @@ from the records alone, and the same for the same records. Used by report.py."""
 
 import knee
 import plan
+import shares
 import stats
 from clients import OURS
 from stats import Histogram
@@ -25,6 +26,8 @@ def numbers(record):
            "loss": 1 - r["good"] / r["sent"] if r["sent"] else None,
            "bandwidth": r["bytes_in"] / r["seconds"] if r.get("bytes_in") and r["seconds"] else None,
            "cpu": record["guest_cpu"] / record["elapsed"] if record["elapsed"] else None}
+    if record.get("far"):  # since the fill and the warm-up; of late answers a few belong to no one
+        out["stalls"] = record["far"]["stalls"] / r["good"] if r["good"] else None
     for p in PERCENTILES:
         out[f"p{p:g}"] = percentile(r, p)
     return out
@@ -95,6 +98,8 @@ class Deriver:
             for workload in spec["workloads"]:
                 if program["name"] in workload["programs"]:
                     out["cases"].append(self.case(program["name"], workload))
+        if self.of("pages"):
+            out["pages"] = shares.page_costs(self.records, spec, self.seed)
         return out
 
     def unproven(self):
@@ -164,6 +169,7 @@ class Deriver:
         case["sweeps"].sort(key=lambda s: (s["by"], s["value"], s["closed"], self.systems.index(s["system"])))
         case["ratios"] = self.ratios(case, base)
         case["clients"] = self.client_agreement(base)
+        case.update(shares.case(points, numbers, self.spec, self.seed))
         return case
 
     def trials(self, points):

@@ -12,6 +12,9 @@ HOST, GUEST, BITS = "10.77.0.1", "10.77.0.2", 24
 # `wherry run` makes the guest's address the last four bytes of its MAC (tools/netspec.c).
 GUEST_MAC = "02:57:0a:4d:00:02"
 TAP, LINK, LINK_PEER, BRIDGE = "tap0", "link0", "link1", "br0"
+# The network between a guest and the memory that it has on this host (far.py).
+FAR_HOST, FAR_GUEST, FAR_TAP = "10.78.0.1", "10.78.0.2", "far0"
+FAR_GUEST_MAC = "02:57:0a:4e:00:02"
 INSIDE = "WHERRY_BENCH_NETNS"
 COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "rx_errors", "tx_packets", "tx_bytes", "tx_dropped", "tx_errors")
 # Queues of a limited link: enough for one burst of TSO, short enough not to hide the limit.
@@ -48,7 +51,7 @@ def prepare():
 class Network:
     """Made for a boot: a tap, or a veth for what runs natively or behind a limited link."""
 
-    def __init__(self, native, bandwidth=None):
+    def __init__(self, native, bandwidth=None, far_mtu=None):
         self.holder = None
         self.prefix = []  # the words in front of a command that runs at the far end
         self.interface = TAP
@@ -58,6 +61,8 @@ class Network:
             else:
                 self.make_tap([])
                 self.give_address(TAP)
+            if far_mtu:
+                self.make_far(far_mtu)
         except BaseException:
             self.close()
             raise
@@ -72,6 +77,15 @@ class Network:
         sh("ip", "link", "set", interface, "up")
         # Without it, ARP retries round boot times up to whole seconds.
         sh("ip", "neigh", "replace", GUEST, "lladdr", GUEST_MAC, "dev", interface, "nud", "permanent")
+
+    def make_far(self, mtu):
+        """The same as TAP, for far memory; always here, where the memory is."""
+        sh("ip", "tuntap", "add", FAR_TAP, "mode", "tap")
+        no_ipv6([], FAR_TAP)
+        sh("ip", "link", "set", FAR_TAP, "mtu", str(mtu))
+        sh("ip", "addr", "add", f"{FAR_HOST}/{BITS}", "dev", FAR_TAP)
+        sh("ip", "link", "set", FAR_TAP, "up")
+        sh("ip", "neigh", "replace", FAR_GUEST, "lladdr", FAR_GUEST_MAC, "dev", FAR_TAP, "nud", "permanent")
 
     def make_link(self, native, bandwidth):
         self.holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"])
@@ -116,7 +130,7 @@ class Network:
         return None
 
     def close(self):
-        for interface in (TAP, LINK):
+        for interface in (TAP, LINK, FAR_TAP):
             subprocess.run(["ip", "link", "del", interface], capture_output=True, timeout=10)
         if self.holder:
             self.holder.kill()

@@ -4,6 +4,7 @@ specification and seed, so that an interrupted sweep goes on where it was. Used 
 import random
 
 import clients
+import far
 from spec import runs_on
 
 COUNT_GUESS = 5.0  # seconds for one count of instructions
@@ -13,7 +14,7 @@ COUNTING = 2  # times as long: how much longer a boot takes that is counted
 POINT_PAUSE = 0.3  # at least, after a point
 KNEE_WARMUP_MAX = 0.5  # seconds, before a trial
 STORES = ("redis", "memcached", "udpkv")  # their values have a size
-CLOSED, RATE, KNEE, VALUE, COUNT = "closed", "rate", "knee", "value-size", "instructions"
+CLOSED, RATE, KNEE, VALUE, COUNT, PAGES = "closed", "rate", "knee", "value-size", "instructions", "pages"
 # Around the knee of the same boot: does it hold what it promises, and what happens far beyond?
 BELOW, BEYOND = "below-knee", "beyond-knee"
 AROUND = {BELOW: 0.95, BEYOND: 2.0}
@@ -27,7 +28,7 @@ class Point:
         self.rate, self.closed, self.value = rate, closed, value
 
     def key(self, attempt=1):
-        parts = [self.workload["name"], self.kind, self.client]
+        parts = [self.workload["name"], self.kind, self.client or ""]
         parts += [f"{self.rate:g}" if self.rate else "", self.closed["name"] if self.closed else ""]
         parts += [f"{self.value:g}" if self.value is not None else ""]
         return "/".join(parts + ([f"attempt {attempt}"] if attempt > 1 else []))
@@ -45,7 +46,7 @@ class Point:
         what = f"{self.rate:.10g}/s" if self.rate else self.closed["name"] if self.closed else self.kind
         if self.value is not None:
             what += f", {self.value} bytes"
-        return f"{self.workload['name']} {self.client} {what}"
+        return " ".join([self.workload["name"]] + ([self.client] if self.client else []) + [what])
 
 
 class Job:
@@ -76,6 +77,10 @@ def counted(workload):
 def points_of(spec, workload):
     wanted = workload["clients"] or spec["clients"]
     out = []
+    if far.swept(spec, workload):
+        return out
+    if workload["proto"] == PAGES:
+        return [Point(PAGES, None, workload)]
     for closed in workload["closed"]:
         for client in wanted:
             if clients.can(client, workload, None):
@@ -91,7 +96,7 @@ def points_of(spec, workload):
 
 
 def concerns(sweep, workload):
-    return workload["closed"] and workload["name"] in (sweep["workloads"] or [workload["name"]])
+    return (workload["closed"] or workload["proto"] == PAGES) and workload["name"] in (sweep["workloads"] or [workload["name"]])
 
 
 def settings_of(spec):
@@ -99,7 +104,7 @@ def settings_of(spec):
     for sweep in spec["sweeps"]:
         if sweep["by"] != VALUE:
             for v in sweep["values"]:
-                yield {sweep["by"]: v}, sweep["by"] != "memory", sweep
+                yield {sweep["by"]: v}, sweep["by"] not in ("memory", far.LOCAL), sweep
 
 
 def jobs(spec, seed):
@@ -109,7 +114,7 @@ def jobs(spec, seed):
     out = []
 
     def block(repeat, program, setting, points, searches, counting=False, native=True):
-        systems = [s for s in spec["systems"] if runs_on(program, s) and (native or s["kind"] != "native")]
+        systems = [s for s in spec["systems"] if runs_on(program, s) and (native or s["kind"] != "native") and far.takes_part(s, setting)]
         shuffle.shuffle(systems)
         out.extend(Job(repeat, program, s, setting, points, searches, counting) for s in systems)
 
@@ -117,18 +122,19 @@ def jobs(spec, seed):
         for program in spec["programs"]:
             workloads = [w for w in spec["workloads"] if program["name"] in w["programs"]]
             points = [p for w in workloads for p in points_of(spec, w)]
-            searches = [w for w in workloads if spec["knee"]["trials"] and
+            searches = [w for w in workloads if spec["knee"]["trials"] and not far.swept(spec, w) and
                         (spec["rates"] if w["rates"] is None else w["rates"])]
             if points:
                 block(repeat, program, {}, points, searches)
             for setting, native, sweep in settings_of(spec):
-                closed = [Point(CLOSED, ours, w, closed=w["closed"][0]) for w in workloads if concerns(sweep, w)]
+                closed = [Point(PAGES, None, w) if w["proto"] == PAGES else Point(CLOSED, ours, w, closed=w["closed"][0])
+                          for w in workloads if concerns(sweep, w)]
                 if closed:
                     block(repeat, program, setting, closed, [], native=native)
     if spec["instructions"]["requests"]:
         for program in spec["programs"]:
-            counts = [Point(COUNT, ours, w, closed=c) for w in spec["workloads"] if program["name"] in w["programs"]
-                      for c in counted(w)]
+            counts = [Point(COUNT, ours, w, closed=c) for w in spec["workloads"]
+                      if program["name"] in w["programs"] and w["proto"] != PAGES for c in counted(w)]
             if counts:
                 block(0, program, {}, counts, [], counting=True, native=False)
     return out

@@ -207,7 +207,7 @@ class Drawing:
             c = self.colour[system]
             plots += [f'$d{i} using 1:2 with lines lc rgb "{c}" notitle',
                       f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "{c}" pt {5 + 2 * (i % 5)} ps 0.5 title {quoted(self.label[system])}']
-        unit = {"memory": "MiB", "bandwidth": "Mbit/s", "cpu-time": "% of a core", "value-size": "bytes"}[by]
+        unit = {"memory": "MiB", "bandwidth": "Mbit/s", "cpu-time": "% of a core", "value-size": "bytes", "local": "% of the footprint"}[by]
         log = ["logscale x"] if max(r["value"] for r in rows) / min(r["value"] for r in rows) > 8 else []
         script += settings(*log, f'xlabel "{by}, {unit}"', 'ylabel "good answers/s"', "yrange [0:*]",
                            axis("y", [r["good"]["high"] for r in rows]), axis("x", [r["value"] for r in rows]))

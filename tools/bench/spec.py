@@ -5,19 +5,20 @@ filled in. Used by main.py; report.py reads the checked form back from the raw r
 import difflib
 import os
 
+import far
 import jsonsrc
 from common import BenchError
 
 REQUIRED = object()
-PROTOS = ("http", "dns", "redis", "memcached", "udp", "udpkv")
+PROTOS = ("http", "dns", "redis", "memcached", "udp", "udpkv", "pages")
 KINDS = ("wherry", "linux", "dpdk", "native", "kernel")
 NETWORKS = ("tap", "vhost-user")
 VHOST_PROTOS = ("udp", "udpkv")  # what wherry pktgen speaks
 VHOST_MACHINES = ("q35", "pc")  # docs/pktgen.md
 CLIENTS = ("load", "httperf", "dnsperf", "wrk", "redis-benchmark")
 CLIENT_PROTO = {"httperf": "http", "wrk": "http", "dnsperf": "dns", "redis-benchmark": "redis"}
-PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777, "udpkv": 7777}
-SWEEPS = ("memory", "bandwidth", "cpu-time", "value-size")
+PORTS = {"http": 80, "dns": 53, "redis": 6379, "memcached": 11211, "udp": 7777, "udpkv": 7777, "pages": 1}
+SWEEPS = ("memory", "bandwidth", "cpu-time", "value-size", far.LOCAL)
 RATE_STEPS_MAX = 200
 
 # Options of wherry load that a workload may give. What the sweep itself sets is not among them.
@@ -138,7 +139,7 @@ def system(c, v, what, line):
     s = c.fields(v, {"kind": (one_of(*KINDS), REQUIRED), "name": (name, None), "label": (text, None),
                      "kernel": (text, None), "initrd": (text, None), "append": (text, ""),
                      "options": (list_of(text), list), "memory": (whole(1, 1 << 20), None),
-                     "vcpus": (whole(1, 64), None), "huge": (whole(2, 1 << 20), None)}, what, line)
+                     "vcpus": (whole(1, 64), None), "huge": (whole(2, 1 << 20), None), "far": (obj(SYSTEM_FAR), None)}, what, line)
     if s["kind"] == "kernel" and not s["kernel"]:
         c.fail(line, f"{what}: kind 'kernel' lacks 'kernel', the path of an image")
     if s["kind"] != "kernel" and s["initrd"]:
@@ -260,6 +261,8 @@ def sweep(c, v, what, line):
             c.fail(v["values"].lines[i], f"a {s['by']} is a whole number, not {x}")
         if s["by"] == "cpu-time" and not 1 <= x <= 100:
             c.fail(v["values"].lines[i], f"a cpu-time is a percentage of one core, 1 to 100, not {x}")
+        if s["by"] == far.LOCAL and not 1 <= x <= far.ALL:
+            c.fail(v["values"].lines[i], f"a local share is a percentage of the footprint, 1 to {far.ALL}, not {x}")
     return s
 
 
@@ -277,11 +280,13 @@ def variants(c, v, what, line):
     return {key: c.fields(v[key], VARIANT, f"{what}, {key!r}", v.lines[key]) for key in v}
 
 
+FAR = {"size": (whole(16, 1 << 20), REQUIRED), "mtu": (whole(1500, 65521), 9000)}  # 9000: a page is one frame
+SYSTEM_FAR = {"prefetch": (text, None), "words": (text, None), "set": (list_of(text), list)}
 VARIANT = {"program": (text, None), "args": (list_of(word), None), "volumes": (list_of(text), None),
            "memory": (whole(1, 1 << 20), None)}
 PROGRAM = {"name": (name, REQUIRED), "program": (text, REQUIRED), "args": (list_of(word), list),
            "volumes": (list_of(text), list), "memory": (whole(1, 1 << 20), None), "package": (text, None),
-           "systems": (list_of(name, 1), None), "on": (variants, dict)}
+           "systems": (list_of(name, 1), None), "on": (variants, dict), "footprint": (whole(1, 1 << 20), None)}
 WORKLOAD = {"name": (name, REQUIRED), "proto": (one_of(*PROTOS), REQUIRED), "port": (whole(1, 65535), None),
             "options": (workload_options, dict), "closed": (list_of(closed), list),
             "programs": (list_of(name, 1), None), "rates": (rates, None), "published": (name, None),
@@ -315,6 +320,7 @@ TOP = {
     "network": (one_of(*NETWORKS), "tap"),
     "compare": (list_of(pair), list),
     "agreement": (nullable(obj(AGREEMENT)), None),
+    "far": (nullable(obj(FAR)), None),
     "machine": (one_of("microvm", "microvm-noacpi", "q35", "pc"), "q35"),
     "accel": (one_of("auto", "kvm", "tcg"), "auto"),
     "boot_limit": (number(0.5, 3600), 60),
@@ -378,14 +384,19 @@ def finish(c, s, tree):
         for key in ("queries", "expect-file"):
             if key in w["options"] and w["options"][key] not in s["files"]:
                 c.fail(node["options"].lines[key], f"{key!r}: there is no file {w['options'][key]!r} in 'files'")
-        if not (w["rates"] or s["rates"] or w["closed"] or s["sweeps"]):
+        if w["proto"] == "pages":
+            if w["rates"] or w["closed"] or w["options"]:
+                c.fail(node.line, f"workload {w['name']!r}: proto pages has neither 'rates' nor 'closed' nor 'options'")
+            w["rates"] = []
+        elif not (w["rates"] or s["rates"] or w["closed"] or s["sweeps"]):
             c.fail(node.line, f"workload {w['name']!r} has nothing to do: neither 'rates' nor 'closed'")
+    far.check(c, s, tree)
     workloads = [w["name"] for w in s["workloads"]]
     for sweep in s["sweeps"]:
         for w in sweep["workloads"] or []:
             if w not in workloads:
                 c.fail(tree.line, f"'sweeps' by {sweep['by']}: there is no workload {w!r}: there are {', '.join(workloads)}")
-        if not any(w["closed"] for w in s["workloads"] if w["name"] in (sweep["workloads"] or workloads)):
+        if not any(w["closed"] or w["proto"] == "pages" for w in s["workloads"] if w["name"] in (sweep["workloads"] or workloads)):
             c.fail(tree.line, f"'sweeps' by {sweep['by']}: none of its workloads has 'closed', and sweeps are measured at saturation")
     if s["only"]:
         for p in s["only"]:

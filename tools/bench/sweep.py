@@ -12,6 +12,7 @@ import environ
 import instructions
 import knee
 import net
+import pages
 import plan
 import selfcheck
 import systems
@@ -21,6 +22,7 @@ from progress import Progress, duration
 from store import StoreError
 
 ATTEMPTS = 3  # of specifications without "attempts", such as older records have
+FILL_SECONDS = 0.5  # at least, of requests behind the filling of a store
 FAILURES_MAX = 2  # boots in a row of one system and setting that fail before the rest is left out
 
 
@@ -116,6 +118,9 @@ class Sweep:
             workload = job.points[0].workload
             self.stored = None
             with systems.Boot(image, job.setting, counts, workload["proto"] == "udp") as boot:
+                if workload["proto"] == plan.PAGES:
+                    self.pages(job, boot, title)
+                    return
                 boot.wait_ready(workload, self.first_query(workload))
                 booting = False
                 self.progress.step(plan.boot_guess(job))
@@ -135,6 +140,15 @@ class Sweep:
             raise
         except BenchError as e:
             self.failure(job, title, str(e), "", booting)
+
+    def pages(self, job, boot, title):
+        """The program is its own client; that it ends is its success."""
+        point = job.points[0]
+        self.progress.show(title, point.describe())
+        self.store.add({"record": "pages", "key": f"{job.key()}/{point.key()}", "job": job.key(), "boot": self.boots,
+                        **self.where(job), "workload": point.workload["name"], "time": time.time(),
+                        "load_average": environ.load_average(), "result": pages.measure(boot)})
+        self.store.add({"record": "done", "job": job.key(), "boot": self.boots, "memory": None, **self.where(job)})
 
     def failure(self, job, title, what, tail, booting):
         self.store.add({"record": "failure", "job": job.key(), "boot": self.boots, "what": what, "console": tail,
@@ -214,6 +228,21 @@ class Sweep:
         self.stored = (options.get("keys"), options.get("value-size"))
         filled.add((workload["name"], value))
 
+    def fill(self, boot, title, point, options, filling, warmup):
+        """The store, and the warm-up, before the point itself: what is counted is the point's alone then. Returns
+        the warm-up that is left."""
+        self.progress.show(title, f"{point.describe()}: fills the store")
+        task = clients.Task(point.workload, options, None, max(warmup, FILL_SECONDS), 0, net.GUEST, self.spec["cpus"]["generator"],
+                            self.seed, self.files, True, boot=boot)
+        try:
+            clients.run(point.client, task)
+        except clients.ClientError as e:
+            if boot.alive():
+                raise BenchError(f"the store cannot be filled: {e}") from None
+            raise boot.fail("died while its store was filled") from None
+        self.has_filled(*filling)
+        return 0
+
     def point(self, job, boot, title, point, filled, attempt):
         """Measures it; returns its record. Raises Dead when the system ended under it."""
         spec, key = self.spec, f"{job.key()}/{point.key(attempt)}"
@@ -222,6 +251,8 @@ class Sweep:
             (spec["seconds"], spec["warmup"])
         options = point.options()
         filling = (point.workload, options, point.value, filled)
+        if boot.far_counters and self.fills(*filling):
+            warmup = self.fill(boot, title, point, options, filling, warmup)
         task = clients.Task(point.workload, options, point.rate, seconds, warmup, net.GUEST, spec["cpus"]["generator"],
                             self.seed + len(self.store.records), self.files, self.fills(*filling), boot=boot)
         self.progress.show(title, point.describe())
@@ -230,6 +261,7 @@ class Sweep:
                   "closed": point.closed["name"] if point.closed else None, "value_size": point.value,
                   "time": time.time(), "load_average": environ.load_average()}
         net_before, cpu_before, start = boot.counters(), boot.cpu_seconds(), time.monotonic()
+        far_before = boot.far_counters and boot.far_counters.read()
         try:
             argv, result = clients.run(point.client, task)
             record.update(command=argv, result=result, valid=result["valid"], invalid=list(result.get("invalid") or []))
@@ -240,6 +272,7 @@ class Sweep:
         record["guest_cpu"] = boot.cpu_seconds() - cpu_before
         record["memory"] = boot.memory()
         after = boot.counters()
+        record["far"] = boot.far_counters.difference(far_before) if far_before else None
         record["net"] = {k: after[k] - net_before[k] for k in after} if after and net_before else None
         alive = boot.alive()
         if not alive:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import time
 
+import far
 import net
 import probe
 import spec as specification
@@ -128,6 +129,8 @@ class Image:
             command += ["--kernel", "linux"] + (["--cpus", str(s["vcpus"])] if s.get("vcpus") else [])
         elif s["kind"] == "wherry" and s["kernel"]:
             command += ["--kernel", s["kernel"]]
+        if s.get("far"):
+            command += far.run_words(spec, s)
         if s["kind"] != "kernel":
             command += s["options"]
             if s["append"]:
@@ -204,12 +207,15 @@ class Boot:
     def __init__(self, image, setting, counts=None, echo=False):
         self.image, self.share, self.process, self.log = image, None, None, None
         self.net, self.peer, self.echo = None, None, echo
+        self.far, self.far_counters = None, None
         self.log_path = os.path.join(image.work, "console.log")
         try:
             if image.socket:
                 self.start_peer()
             else:
-                self.net = net.Network(image.native, setting.get("bandwidth"))
+                self.net = net.Network(image.native, setting.get("bandwidth"), image.system.get("far") and image.spec["far"]["mtu"])
+            if image.system.get("far"):
+                self.far = far.Server(image.spec, image.system, os.path.join(image.work, "far.log"))
             self.start_process(setting, counts)
         except BaseException:
             self.stop()
@@ -219,6 +225,11 @@ class Boot:
         image, argv = self.image, list(self.image.argv)
         if setting.get("memory") and not image.native:
             argv[argv.index("-m") + 1] = f"{setting['memory']}M"
+        if self.far:
+            argv = far.with_limit(argv, image.system["kind"], image.program, setting)
+            qmp = os.path.join(image.work, "qmp.sock")
+            argv += ["-qmp", f"unix:{qmp},server=on,wait=off"]
+            self.far_counters = far.Counters(image, qmp)
         if counts:
             how = ",profile=on" if image.symbols() or image.polls else ""
             how += ",vcpus=on" if image.polls else ""
@@ -318,10 +329,9 @@ class Boot:
             self.log.close()
         if self.share:
             self.share.close()
-        if self.peer:
-            self.peer.close()
-        if self.net:
-            self.net.close()
+        for end in (self.peer, self.far, self.net):
+            if end:
+                end.close()
 
     def signal(self, number):
         try:

@@ -2,8 +2,10 @@
 
 from statistics import median
 
+import far
 import levels
 import published
+import shares
 from rows import Rows, duration, interval, labels, mark, mebibytes, quantity, seconds, spread
 
 FUNCTIONS_SHOWN = 12
@@ -60,8 +62,10 @@ def cases_knee(summary, case):
 
 def cases_sweeps(summary, case):
     label, out = labels(summary), []
-    units = {"memory": "MiB", "bandwidth": "Mbit/s", "cpu-time": "% of a core", "value-size": "bytes"}
+    units = {"memory": "MiB", "bandwidth": "Mbit/s", "cpu-time": "% of a core", "value-size": "bytes", "local": "% of the footprint"}
     for name in dict.fromkeys(s["by"] for s in case["sweeps"]):
+        if name == far.LOCAL and case.get("local"):
+            continue  # shares.py has them
         rows = [[quantity(s["value"]), s["closed"], label[s["system"]], spread(s.get("good"), quantity) + mark(s),
                  spread(s.get("p99"), duration), spread(s.get("bandwidth"), lambda v: f"{v / 1e6:.3g} MB/s")]
                 for s in case["sweeps"] if s["by"] == name]
@@ -172,10 +176,10 @@ def agreement(summary):
 def all_tables(summary):
     out = [left_out(summary)] + levels.tables(summary) + [boots(summary)]
     for case in summary["cases"]:
-        out += cases_rates(summary, case)
+        out += shares.tables(summary, case) + cases_rates(summary, case)
         out += [cases_knee(summary, case), cases_closed(summary, case)] + cases_sweeps(summary, case)
         out += [cases_ratios(summary, case), cases_published(summary, case), cases_clients(summary, case)]
-    out += [instructions(summary)] + functions(summary) + [agreement(summary), failures(summary), invalid(summary), unsettled(summary), selfcheck(summary)]
+    out += [shares.page_table(summary), instructions(summary)] + functions(summary) + [agreement(summary), failures(summary), invalid(summary), unsettled(summary), selfcheck(summary)]
     return [t for t in out if t.rows]
 
 
