@@ -160,7 +160,6 @@ static void attach(char *target, uint64_t bytes)
         ioctl(device, NBD_SET_SOCK, fd) < 0)
         die("setting up " DEVICE);
     if (fork() == 0) {
-        setsid(); /* the terminal is the program's, with its signals */
         ioctl(device, NBD_DO_IT);
         _exit(0);
     }
@@ -243,7 +242,6 @@ static void serve_counters(void)
         close(s);
         return;
     }
-    setsid();
     signal(SIGPIPE, SIG_IGN);
     for (;;) {
         int c = accept(s, NULL, NULL);

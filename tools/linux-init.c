@@ -158,8 +158,10 @@ static void configure(char *ip)
     close(s);
 }
 
-/* Runs the program as a session of its own that owns the console, and waits for it. */
-static int run(char **argv)
+/* Runs a program and waits for it. The one that all is about has the console in the foreground; its
+ * session is ours, since a console hangs up when its session's leader ends, and drops what is not
+ * sent yet. */
+static int run(char **argv, bool foreground)
 {
     int status = 0;
     pid_t pid = fork(), got;
@@ -167,8 +169,12 @@ static int run(char **argv)
     if (pid < 0)
         fail("fork");
     if (pid == 0) {
-        setsid();
-        ioctl(STDIN_FILENO, TIOCSCTTY, 1);
+        if (foreground) {
+            setpgid(0, 0);
+            signal(SIGTTOU, SIG_IGN);
+            tcsetpgrp(STDIN_FILENO, getpid());
+            signal(SIGTTOU, SIG_DFL);
+        }
         execv(argv[0], argv);
         fprintf(stderr, "wherry-init: %s: %s\n", argv[0], strerror(errno));
         _exit(errno == ENOENT ? 127 : 126);
@@ -187,7 +193,7 @@ static void set_up_system(char *text)
 
     for (char *p; (p = strsep(&text, ","));)
         words_add(&argv, p);
-    status = run(argv.v);
+    status = run(argv.v, false);
     if (status != 0)
         finish(status);
     words_free(&argv);
@@ -234,6 +240,8 @@ int main(void)
         fail("no init= word");
     }
 
+    setsid();
+    ioctl(STDIN_FILENO, TIOCSCTTY, 1);
     if (setup)
         set_up_system(setup);
 
@@ -241,5 +249,5 @@ int main(void)
     words_add(&argv, program);
     for (size_t i = 0; i < args.n; i++)
         words_add(&argv, args.v[i]);
-    finish(run(argv.v));
+    finish(run(argv.v, true));
 }

@@ -34,7 +34,7 @@ def measure(boot):
         time.sleep(0.05)
     r = result_of(boot.tail())
     if r is None:
-        raise boot.fail("did not say what it measured")
+        raise boot.fail(f"did not say what it measured, and ended with status {boot.guest_status() or 'unknown'}")
     if r["wrong"]:
         raise boot.fail(f"{r['wrong']} pages came back with something else in them")
     return r

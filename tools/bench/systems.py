@@ -273,6 +273,14 @@ class Boot:
             text = f.read().decode(errors="replace").replace("\r", "")
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)
 
+    def guest_status(self):
+        """What the guest's program ended with, as text; empty if it has not."""
+        path = os.path.join(self.image.work, "status.txt")  # as of wherry run --dry-run
+        if not os.path.exists(path):
+            return ""
+        with open(path) as f:
+            return f.read().strip()
+
     def fail(self, what):
         if not self.alive():
             status = self.process.returncode
