@@ -150,7 +150,8 @@ static void show(struct text_buf *out)
     show_counters(out);
 }
 
-static struct proc_file files[] = {{.path = "/proc/wherry/nodes", .mode = 0444, .show = show}};
+static struct proc_file files[] = {
+    {.path = "/proc/wherry/nodes", .mode = 0444, .show = show, .metrics = true}};
 
 static int register_files(void)
 {
