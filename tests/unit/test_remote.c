@@ -241,6 +241,7 @@ static void submit(uint32_t slot)
         return;
     ios[slot].busy = true;
     *io = (struct far_io){.slot = slot,
+                          .len = PAGE_SIZE,
                           .class = write      ? FAR_EVICT
                                    : below(2) ? FAR_DEMAND
                                               : FAR_PREFETCH,
