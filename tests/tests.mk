@@ -81,12 +81,12 @@ fuzz: fuzzers ## every fuzz target for FUZZ_TIME seconds (default 10)
 tool-tests: tool apps ## tests of the host tool
 	@scripts/run-tests $(TOOL_TESTS)
 
-guest: kernel tool apps ## tests that boot guests; GUEST_TESTS=FILE... chooses
+guest: kernel tool apps bench-programs ## tests that boot guests; GUEST_TESTS=FILE... chooses
 	@scripts/run-tests -j $(TEST_JOBS) $(GUEST_TESTS)
 
 test: ## install what is missing, build and run every test (25 minutes)
 	@scripts/deps build run test rdma
-	$(SUBMAKE) kernel tool apps units fuzzers
+	$(SUBMAKE) kernel tool apps units fuzzers bench-programs
 	@scripts/run-tests $(UNIT_BIN) $(FUZZ_BIN:%=fuzz:$(FUZZ_TIME):%) $(TOOL_TESTS) $(GUEST_TESTS)
 
 check: ## unit tests and a boot (3 minutes)

@@ -192,6 +192,8 @@ bool farspec_words(const struct farspec *f, size_t count, struct words *out, str
                  {"prefetch", offsetof(struct farspec, prefetch)},
                  {"verify", offsetof(struct farspec, verify)}};
 
+    bool guided = false;
+
     if (count == 0)
         return true;
     if (!said(f, count, offsetof(struct farspec, size)))
@@ -205,7 +207,10 @@ bool farspec_words(const struct farspec *f, size_t count, struct words *out, str
             return false;
         if (f[i].guide && !add_guide(f[i].guide, out, w))
             return false;
+        guided |= f[i].guide != NULL;
     }
+    if (guided && !said(f, count, offsetof(struct farspec, prefetch)))
+        words_add(out, "wherry.far.prefetch=sequential"); /* where the guide knows nothing */
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         const char *value = said(f, count, words[i].offset);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Proves wherry bench with far memory: Wherry with a memory node and a Linux guest that swaps to a network block device
 # on this host are both measured with half of a store's memory, by the same client; both really page, their counters
-# are read in the running guest, and what a page costs is told of both. 45 s.
+# are read in the running guest, and what a page costs is told of both. 60 s.
 # limit: 300
 # shellcheck disable=SC1091,SC2154,SC2181 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"

@@ -130,8 +130,8 @@ refuses "kernel without a PVH entry" "no PVH entry" run --kernel ./kernel ./good
 refuses "no such kernel" "none-kernel" run --kernel ./none-kernel ./good
 WHERRY_KERNEL=/none/such refuses "no Wherry kernel" "/none/such" run ./good
 refuses "strace of a Linux guest" "--strace is Wherry's" $dry --strace ./good
-refuses "two cards of a Linux guest" "Wherry's own" $dry --net user --net tap:t,ip=10.0.0.2/24 ./good
 refuses "DHCP of a Linux guest" "no DHCP client" $dry --net dhcp ./good
+refuses "DHCP of its second card" "no DHCP client" $dry --net tap:t,ip=10.0.0.2/24 --net dhcp ./good
 refuses "Linux without ACPI" "microvm-noacpi" $dry --machine microvm-noacpi ./good
 refuses "user network with cloud-hypervisor" "no user networking" $dry --vmm cloud-hypervisor ./good
 refuses "two cards with firecracker" "needs --vmm qemu" run --dry-run --vmm firecracker \

@@ -27,6 +27,9 @@ WHERRY = os.environ.get("WHERRY", TOP + "/build/bin/wherry")
 NOBODY = 65534
 DIR = tempfile.mkdtemp(prefix="memnode-t.")
 os.chmod(DIR, 0o777)
+if os.geteuid() == 0:  # the node runs without privileges, and may not see where the program lies
+    WHERRY = shutil.copy(WHERRY, DIR + "/wherry")
+    os.chmod(WHERRY, 0o755)
 # Addresses of this run's own, all of them loopback's.
 NET = f"127.{64 + os.getpid() % 64}.{os.getpid() // 64 % 256}"
 NODE = NET + ".1"

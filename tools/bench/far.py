@@ -3,12 +3,12 @@ this host that it gets (`wherry memnode`, or qemu-nbd for Linux's swap), how muc
 stay in the guest (sweeps by "local"), and the guests' counters of paging. Both reach this host over a tap of
 their own with the same MTU (net.py makes it). Used by spec.py (to check), plan.py, systems.py and sweep.py."""
 
-import json
 import os
 import re
 import socket
 import subprocess
 import time
+import urllib.request
 
 import net
 from common import BenchError, build_dir, tool
@@ -17,14 +17,18 @@ LOCAL = "local"  # the sweep: per cent of a program's footprint
 ALL = 100  # from here on nothing has to leave: no limit
 HERE = "@LOCAL@"  # in a command line, until a boot says what it is
 NBD_PORT, STATS_PORT = 10809, 7470  # bench/remote_swap.c
+METRICS_PORT = 9100
 NODE_SPARE = 16  # MiB that a node has more than it lends
 START_LIMIT, STOP_LIMIT, ANSWER_LIMIT = 20, 5, 10
 MIB = 1 << 20
-HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "kernel", "mm", "far", "far.h")
 # Of Linux: what went out, came in, came in on demand, was read ahead, and of that was used.
 LINUX_COUNTERS = ("pswpout", "pswpin", "pgmajfault", "swap_ra", "swap_ra_hit")
-# Faults that had to wait for another machine.
-STALLS = {"wherry": "faults", "linux": "pgmajfault"}
+# Of Wherry: pages missed, of those under way already, waits of system calls and of guides, pages that came ahead, those
+# of use, those in vain, that left, that were sent.
+WHERRY_COUNTERS = ("faults", "faults_late", "brought", "guide_waits", "prefetched", "prefetch_hits", "prefetch_wasted", "evicted",
+                   "written")
+# How often a thread had to wait for another machine.
+STALLS = {"wherry": ("faults", "brought", "guide_waits"), "linux": ("pgmajfault",)}
 
 
 def check(c, s, tree):
@@ -70,7 +74,7 @@ def run_words(spec, system):
     if system["kind"] == "wherry":
         more = f",{system['far']['words']}" if system["far"]["words"] else ""
         return words + ["--far", f"{net.FAR_HOST},size={size}M,prefetch={system['far']['prefetch']}{more}",
-                        "--append", f"wherry.far.local={HERE}"]
+                        "--append", f"wherry.far.local={HERE} wherry.metrics={METRICS_PORT}"]
     setup = ",".join(["/remote_swap", f"{net.FAR_HOST}:{NBD_PORT}", str(size), HERE] + system["far"]["set"])
     return words + ["--module", "nbd", "-v", f"{build_dir()}/bench/remote_swap:/remote_swap",
                     "--append", f"cgroup.memory=nokmem,nosocket wherry.setup={setup}"]
@@ -146,26 +150,23 @@ class Server:
             os.close(self.memory)
 
 
-def counter_names():
-    """The members of the kernel's struct far_stats, in their order."""
-    with open(HEADER) as f:
-        body = re.search(r"struct far_stats \{(.*?)\n\};", f.read(), re.S).group(1)
-    body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
-    return [n.strip() for line in re.findall(r"uint64_t ([^;]*);", body) for n in line.split(",")]
+def metrics(text):
+    """Prometheus' text format: what begins with wherry_far_, by the rest of its name; guides' waits are added up."""
+    out = {"guide_waits": 0}
+    for line in text.splitlines():
+        m = re.fullmatch(r"wherry_(far|guide)_(\w+?)(?:_total)?(\{[^}]*\})? (\d+)", line)
+        if m and m[1] == "far" and not m[3]:
+            out[m[2]] = int(m[4])
+        elif m and m[1] == "guide" and m[2] == "waits":
+            out["guide_waits"] += int(m[4])
+    return out
 
 
 class Counters:
-    """Of a guest that runs. Wherry's are read from its memory by QEMU's monitor, which takes nothing of its time."""
+    """Of a guest that runs, over the card that its far memory has."""
 
-    def __init__(self, image, qmp):
-        self.kind, self.qmp = image.system["kind"], qmp
-        if self.kind == "wherry":
-            elf = image.symbols()
-            if not elf or not os.path.exists(HEADER):
-                raise BenchError(f"{image.system['name']}: counters of far memory need the kernel's symbols and Wherry's sources")
-            self.names = counter_names()
-            out = subprocess.run(["nm", elf], capture_output=True, text=True, check=True).stdout
-            self.at = re.search(r"^([0-9a-f]+) \w far_stats$", out, re.M).group(1)
+    def __init__(self, image):
+        self.kind = image.system["kind"]
 
     def read(self):
         try:
@@ -174,22 +175,9 @@ class Counters:
             raise BenchError(f"the guest's counters of paging: {e}") from None
 
     def of_wherry(self):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(ANSWER_LIMIT)
-            s.connect(self.qmp)
-            with s.makefile("rw") as f:
-                f.readline()
-                for command in ({"execute": "qmp_capabilities"},
-                                {"execute": "human-monitor-command", "arguments": {"command-line": f"x /{len(self.names)}gx 0x{self.at}"}}):
-                    f.write(json.dumps(command) + "\n")
-                    f.flush()
-                    answer = json.loads(f.readline())
-                    while "return" not in answer:
-                        if "error" in answer:
-                            raise BenchError(f"QEMU's monitor: {answer['error']['desc']}")
-                        answer = json.loads(f.readline())
-        values = [int(v, 16) for line in answer["return"].splitlines() for v in line.partition(":")[2].split()]
-        return dict(zip(self.names, values, strict=True))
+        with urllib.request.urlopen(f"http://{net.FAR_GUEST}:{METRICS_PORT}/metrics", timeout=ANSWER_LIMIT) as f:
+            found = metrics(f.read().decode())
+        return {k: found[k] for k in WHERRY_COUNTERS}
 
     def of_linux(self):
         out = b""
@@ -207,4 +195,4 @@ class Counters:
         except BenchError:
             return None
         out = {k: after[k] - before[k] for k in after}
-        return {"stalls": out[STALLS[self.kind]], **out}
+        return {"stalls": sum(out[k] for k in STALLS[self.kind]), **out}

@@ -227,9 +227,7 @@ class Boot:
             argv[argv.index("-m") + 1] = f"{setting['memory']}M"
         if self.far:
             argv = far.with_limit(argv, image.system["kind"], image.program, setting)
-            qmp = os.path.join(image.work, "qmp.sock")
-            argv += ["-qmp", f"unix:{qmp},server=on,wait=off"]
-            self.far_counters = far.Counters(image, qmp)
+            self.far_counters = far.Counters(image)
         if counts:
             how = ",profile=on" if image.symbols() or image.polls else ""
             how += ",vcpus=on" if image.polls else ""
