@@ -4,9 +4,9 @@
 # crashes or does not end; a build that it does not know is not touched. And the guide for Redis, on Debian's own
 # redis-server: GETs of 16 KiB and LRANGEs at a quarter of their memory wait once each at most. 40 s.
 # limit: 200
-# shellcheck disable=SC1091,SC2086,SC2154 # lib.sh's variables; words are options
+# shellcheck disable=SC1091,SC2034,SC2086,SC2154 # lib.sh's variables; words are options
 . "$(dirname "$0")/lib.sh"
-need gcc curl file
+need gcc curl readelf
 LIMIT=60
 cd "$dir" || exit 1
 
@@ -119,7 +119,7 @@ fill() { # NAME WORKLOAD OPTIONS
         --out load.json "$host:$port"
 }
 
-id=$(file -L /usr/bin/redis-server 2>/dev/null | sed -n 's/.*BuildID\[sha1\]=\([0-9a-f]*\).*/\1/p')
+id=$(readelf -n /usr/bin/redis-server 2>/dev/null | sed -n "s/.*Build ID: //p")
 if [ -n "$id" ] && grep -q "$id" "$top/guides/redis.c"; then
     use_tap
     serve "6379 9100" -m 256M --append "wherry.far=ram:128M,latency=100000 wherry.far.local=9M wherry.far.guide=redis wherry.metrics=9100" \
