@@ -93,14 +93,21 @@ shaken() {
     faults=$(sed -n 's/^wherry_far_faults_total \([0-9]*\).*/\1/p' out)
     diag "${evicted:-no} evictions, ${faults:-no} faults"
     [ "$status" -eq 0 ] && grep -qa '^farshake: .* pages verified, 0 wrong' out && [ "${evicted:-0}" -ge 2000 ] &&
-        [ "${faults:-0}" -ge 300 ] && ! grep -qa 'is lost' out
+        [ "${faults:-0}" -ge 300 ]
     good=$?
+    if grep -qa 'is lost' out; then # and is back: with losses rxe sometimes ends a connection (CAVEATS.md)
+        diag "$(grep -ac 'is lost' out) times the node was lost"
+        case $name in
+        *lost*) ;;
+        *) good=1 ;;
+        esac
+    fi
     if grep -qa 'no progress for a minute' out; then # seen once in some ten runs, and not understood: CAVEATS.md
         nr=$((nr + 1))
         echo "not ok $nr - $name # TODO a thread hangs once in a while"
         grep -a 'has claimed\|operation .* of seed\|wherry:' out | while read -r line; do diag "$line"; done
     else
-        ok $good "$name" || diag "seed $seed"
+        ok $good "$name" || diag "seed $seed, status $status: $(grep -a '^farshake: .* wrong\|is lost\|operation .* of seed' out | tail -n 3)"
     fi
     "$python" "$top/tests/guest/rxe/check.py" capture "$address" >facts 2>&1
     good=$?
