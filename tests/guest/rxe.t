@@ -96,13 +96,15 @@ shaken() {
         [ "${faults:-0}" -ge 300 ]
     good=$?
     if grep -qa 'is lost' out; then # and is back: with losses rxe sometimes ends a connection (CAVEATS.md)
-        diag "$(grep -ac 'is lost' out) times the node was lost"
+        times=$(grep -ac 'is lost' out)
+        diag "$times times the node was lost"
         case $name in
-        *lost*) ;;
+        *lost*) [ "$times" -le 3 ] || good=1 ;;
         *) good=1 ;;
         esac
     fi
-    if grep -qa 'no progress for a minute' out; then # seen once in some ten runs, and not understood: CAVEATS.md
+    if grep -qa 'no progress for a minute' out && [ -z "${hung:-}" ]; then # seen once in some ten runs, and not understood: CAVEATS.md
+        hung=yes # a second time is a failure
         nr=$((nr + 1))
         echo "not ok $nr - $name # TODO a thread hangs once in a while"
         grep -a 'has claimed\|operation .* of seed\|wherry:' out | while read -r line; do diag "$line"; done

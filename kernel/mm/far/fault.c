@@ -88,16 +88,23 @@ bool far_bring(virt_t at, size_t n, virt_t *last)
     return true;
 }
 
+static bool is_away(virt_t va, bool coming)
+{
+    const uint64_t *pte = pte_lookup(va, false, NULL);
+
+    return pte && pte_is_far(*pte) && (!coming || *pte & PTE_COMING);
+}
+
 void far_await(virt_t va)
 {
-    const uint64_t *pte = va ? pte_lookup(va, false, NULL) : NULL;
-
-    if (!pte || !pte_is_far(*pte) || !(*pte & PTE_COMING))
+    if (va == 0)
         return;
-    far_stats.brought++;
     far_backend->kick();
     far_reclaim();
-    waitq_sleep_uninterruptible(&far_io_of(*pte)->waiters, 1, WAIT_FOREVER);
+    if (!is_away(va, true))
+        return;
+    far_stats.brought++;
+    waitq_sleep_uninterruptible(&far_io_of(*pte_lookup(va, false, NULL))->waiters, 1, WAIT_FOREVER);
 }
 
 int far_ask_part(virt_t va, size_t n, void *to, unsigned tag)
@@ -129,13 +136,6 @@ void far_kick(void)
 bool far_is_reading(void)
 {
     return far_reading > 0;
-}
-
-static bool is_away(virt_t va, bool coming)
-{
-    const uint64_t *pte = pte_lookup(va, false, NULL);
-
-    return pte && pte_is_far(*pte) && (!coming || *pte & PTE_COMING);
 }
 
 int far_fault(struct vma *v, virt_t addr)
