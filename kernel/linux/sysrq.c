@@ -1,8 +1,9 @@
 /*
  * /proc/sysrq-trigger: what Linux's magic keys do that have a meaning here (Linux's
  * Documentation/admin-guide/sysrq.rst). Written by applications and tests: 'c' is how a test makes
- * the kernel panic.
+ * the kernel panic, 't' tells where a program hangs.
  */
+#include "crash/threads.h"
 #include "drivers/power.h"
 #include "fs/procfs.h"
 #include "lib/init.h"
@@ -21,6 +22,9 @@ static int trigger(const char *s)
     case 'o':
         power_farewell();
         power_off(STATUS_OFF);
+    case 't':
+        threads_print();
+        return 0;
     case 's': /* nothing here is written later */
     case 'u':
         return 0;

@@ -20,7 +20,7 @@
 /* Reliable connections: §9.9.2 of IBTA leaves the times to us. A node may be started anew within
  * what the retries take together, some seconds. */
 #define WINDOW        256u
-#define RETRIES       12u
+#define RETRIES       20u
 #define RETRIES_OTHER 6u
 #define RTO_MIN_NS    (2 * NSEC_PER_MSEC)
 #define RTO_MAX_NS    (500 * NSEC_PER_MSEC)

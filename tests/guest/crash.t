@@ -1,14 +1,17 @@
 #!/bin/sh
-# Proves that an application's death is told with the right functions, whatever the way it dies, and
-# that --strace prints what strace would.
+# Proves that an application's death is told with the right functions, whatever the way it dies, that
+# /proc/sysrq-trigger tells where threads hang, and that --strace prints what strace would.
 # shellcheck disable=SC1091,SC2154 # dir and status are lib.sh's
 . "$(dirname "$0")/lib.sh"
 need gcc
 cat >"$dir/crash.c" <<'END'
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 static volatile int *volatile wild = (int *)16;
 static int (*volatile nowhere)(void);
 __attribute__((noinline)) int compare(const void *a, const void *b)
@@ -33,6 +36,20 @@ __attribute__((noinline)) int recurse(int n)
     b[5] = (char)n;
     return recurse(n + 1) + b[5];
 }
+static int ends[2];
+void *hang(void *nothing)
+{
+    char c;
+    return read(ends[0], &c, 1) == 1 ? nothing : NULL;
+}
+int ask(void)
+{
+    pthread_t thread;
+    pipe(ends);
+    pthread_create(&thread, NULL, hang, NULL);
+    usleep(100000);
+    return write(open("/proc/sysrq-trigger", O_WRONLY), "t", 1) != 1;
+}
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -43,6 +60,8 @@ int main(int argc, char **argv)
         return nowhere() + 1;
     if (!strcmp(argv[1], "stack"))
         return recurse(1);
+    if (!strcmp(argv[1], "ask"))
+        return ask();
     if (!strcmp(argv[1], "handler")) {
         signal(SIGUSR1, on_signal);
         raise(SIGUSR1);
@@ -84,6 +103,10 @@ ends_with 139 "a call of a null function" "$dir/crash" -- nowhere
 in_order "names its caller" "executing 0000000000000000" "#0  0000000000000000  not mapped" "(main+0x"
 ends_with 139 "endless recursion" "$dir/crash" -- stack
 in_order "is called a stack overflow" "stack overflow?" "(recurse+0x"
+
+ends_with 0 "who asks where the threads are is told" "$dir/crash" -- ask
+in_order "and where in the kernel one of them sleeps" "thread 1 (crash), running" "thread 2 (crash), blocked" \
+    "thread_block+0x" "sys_read+0x" "system call" "(read+0x" "(hang+0x"
 
 # The object and offset of the first frame are what addr2line wants.
 w "$dir/crash" -- store

@@ -42,6 +42,23 @@ static uint64_t verified(void)
     return n;
 }
 
+/* Where every thread stands, and the memory nodes' state, for whoever reads the console. */
+static void show_system(void)
+{
+    static const char *const files[] = {"/proc/wherry/nodes", "/proc/wherry/far"};
+    int fd = open("/proc/sysrq-trigger", O_WRONLY);
+    char text[4096];
+    ssize_t n;
+
+    if (fd >= 0 && write(fd, "t", 1) == 1)
+        close(fd);
+    for (unsigned i = 0; i < 2; i++) {
+        fd = open(files[i], O_RDONLY);
+        while (fd >= 0 && (n = read(fd, text, sizeof(text))) > 0)
+            fwrite(text, 1, (size_t)n, stdout);
+    }
+}
+
 /* Lines of progress, until all is done; something is wrong if there is none. */
 static void watch(void)
 {
@@ -51,8 +68,10 @@ static void watch(void)
         sleep(1);
         quiet = now == before ? quiet + 1 : 0;
         before = now;
-        if (quiet == 60)
+        if (quiet == 60) {
+            show_system();
             wrong(s->nr_pages, "no progress for a minute");
+        }
         if (seconds % 5 == 0)
             printf("farshake: %u operations, %lu pages verified\n", now, verified());
     }
