@@ -23,13 +23,30 @@ static inline bool writable(const struct file *f)
     return (f->flags + 1) & 2;
 }
 
+typedef ssize_t rw_op(struct file *f, struct iov_iter *it, uint64_t *pos);
+
+static __always_inline long move(struct file *f, rw_op *op, void *buf, size_t n, uint64_t *pos,
+                                 bool write)
+{
+    struct iovec v = {.iov_base = buf, .iov_len = n};
+    struct iov_iter it;
+    long r;
+
+    iov_iter_init(&it, &v, 1, n, false);
+    f->refs++;
+    if (write)
+        iov_bring(&it);
+    r = op(f, &it, pos);
+    file_put(f);
+    return r;
+}
+
 static __always_inline long rw(int fd, void *buf, size_t n, bool write)
 {
     struct file *f = fd_peek(fd);
     if (unlikely(f == NULL || !(write ? writable(f) : readable(f))))
         return -EBADF;
-    ssize_t (*op)(struct file *, struct iov_iter *, uint64_t *) =
-        write ? f->ops->write : f->ops->read;
+    rw_op *op = write ? f->ops->write : f->ops->read;
     if (unlikely(op == NULL))
         return -EINVAL;
     if (unlikely((ssize_t)n < 0))
@@ -38,15 +55,7 @@ static __always_inline long rw(int fd, void *buf, size_t n, bool write)
         return -EFAULT;
     if (unlikely(n > MAX_RW_COUNT))
         n = MAX_RW_COUNT;
-    struct iovec v = {.iov_base = buf, .iov_len = n};
-    struct iov_iter it;
-    iov_iter_init(&it, &v, 1, n, false);
-    f->refs++;
-    if (write)
-        iov_bring(&it);
-    long r = op(f, &it, &f->pos);
-    file_put(f);
-    return r;
+    return move(f, op, buf, n, &f->pos, write);
 }
 
 static long sys_read(int fd, void *buf, size_t n)
@@ -70,22 +79,15 @@ static long prw(int fd, void *buf, size_t n, int64_t pos, bool write)
         return -EBADF;
     if (f->kind & FILE_STREAM)
         return -ESPIPE;
-    ssize_t (*op)(struct file *, struct iov_iter *, uint64_t *) =
-        write ? f->ops->write : f->ops->read;
+    rw_op *op = write ? f->ops->write : f->ops->read;
     if (op == NULL || (ssize_t)n < 0)
         return -EINVAL;
     if (!user_range_ok(buf, n))
         return -EFAULT;
     if (n > MAX_RW_COUNT)
         n = MAX_RW_COUNT;
-    struct iovec v = {.iov_base = buf, .iov_len = n};
-    struct iov_iter it;
-    iov_iter_init(&it, &v, 1, n, false);
     uint64_t off = (uint64_t)pos;
-    f->refs++;
-    long r = op(f, &it, &off);
-    file_put(f);
-    return r;
+    return move(f, op, buf, n, &off, write);
 }
 
 static long sys_pread64(int fd, void *buf, size_t n, int64_t pos)
@@ -115,8 +117,7 @@ static long rwv(int fd, const struct iovec *uiov, size_t nr, uint64_t *pos, bool
     r = -ESPIPE;
     if (pos != NULL && (f->kind & FILE_STREAM))
         goto out;
-    ssize_t (*op)(struct file *, struct iov_iter *, uint64_t *) =
-        write ? f->ops->write : f->ops->read;
+    rw_op *op = write ? f->ops->write : f->ops->read;
     r = -EINVAL;
     if (op == NULL)
         goto out;

@@ -174,6 +174,10 @@ static void complete(void *ctx, const struct roce_request *r, int status, uint8_
 {
     struct node_link *l = ctx;
 
+    if (status == -ETIMEDOUT)
+        l->node->why = "does not answer";
+    else if (status == -EIO)
+        l->node->why = "refuses a request";
     node_done(l->node, r->cookie, status);
 }
 
@@ -285,6 +289,8 @@ static void poll_session(struct node *n, uint64_t now)
         break;
     case SESSION_DOWN:
         if (n->session.error == -ETIMEDOUT) { /* perhaps it comes back */
+            n->why = n->session.status == NODE_OK ? "does not answer a keepalive"
+                                                  : "has ended the lease";
             lost(n, now);
         } else if (n->session.error == -ESTALE && n->several) {
             n->renewed = true;

@@ -43,6 +43,7 @@ struct node {
     struct node_link link[SESSION_QPS];
     uint64_t again;  /* when one that has refused us is asked again; 0: none has */
     uint64_t losses; /* times it was lost */
+    const char *why; /* it was the last time */
     bool several;    /* there are others: it need not be waited for long, and may come back empty */
     bool renewed;    /* its memory is another one */
 };

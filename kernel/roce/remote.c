@@ -188,8 +188,8 @@ void node_done(struct node *n, void *cookie, int status)
 void node_lost(struct node *n)
 {
     remote_stats.lost++;
-    kprintf("wherry: memory node %u.%u.%u.%u is lost\n", n->ip >> 24, n->ip >> 16 & 255,
-            n->ip >> 8 & 255, n->ip & 255);
+    kprintf("wherry: memory node %u.%u.%u.%u is lost: it %s\n", n->ip >> 24, n->ip >> 16 & 255,
+            n->ip >> 8 & 255, n->ip & 255, n->why);
 }
 
 void node_back(struct node *n, bool empty)

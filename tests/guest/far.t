@@ -57,6 +57,38 @@ one="--far unix:$dir/a,size=128M,local=4M"
 node a
 shaken "on a node" "$one" "$operations" 5000 evicted_total 1000 faults_total
 shaken "... with prefetching" "$one,prefetch=sequential" "$operations" 500 prefetch_hits_total
+# A call that reads 16 pages which nobody foresees waits for all at once, and not for one after the other.
+cat >save.c <<'E'
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+enum { PIECE = 65536, PIECES = 256 };
+static char memory[PIECES][PIECE], back[PIECE];
+int main(void)
+{
+    int file = open("/saved", O_RDWR | O_CREAT, 0600), far;
+    ssize_t n;
+    for (int i = 0; i < PIECES; i++)
+        memset(memory[i], i + 1, PIECE);
+    for (int i = 0; i < PIECES; i++)
+        if (pwrite(file, memory[i * 97 % PIECES], PIECE, i * PIECE) != PIECE)
+            return 1;
+    far = open("/proc/wherry/far", O_RDONLY);
+    while ((n = read(far, back, PIECE)) > 0)
+        write(1, back, n);
+    for (int i = 0; i < PIECES; i++)
+        if (pread(file, back, PIECE, i * PIECE) != PIECE || back[0] != (char)(i * 97 % PIECES + 1) ||
+            memcmp(back, back + 1, PIECE - 1))
+            return 2;
+    return 0;
+}
+E
+gcc -O1 -Wall -static -o save save.c || diag "gcc does not work"
+ends_with 0 "what a call reads is right" -m 256M "--far" "unix:$dir/a,size=64M,local=2M,prefetch=sequential" ./save
+[ "$(counted brought_total)" -ge 200 ] && [ "$(counted faults_total)" -le 128 ]
+ok $? "... and comes at once" || diag "$(counted brought_total) waits, $(counted faults_total) faults"
 (sleep 2 && kill -STOP "$node" && sleep 1 && kill -CONT "$node" && touch stopped) 2>/dev/null &
 shaken "... that is not there for a second" "$one" "$operations" 1000 evicted_total
 [ -e stopped ]

@@ -97,7 +97,7 @@ shaken() {
     good=$?
     if grep -qa 'is lost' out; then # and is back: with losses rxe sometimes ends a connection (CAVEATS.md)
         times=$(grep -ac 'is lost' out)
-        diag "$times times the node was lost"
+        diag "$times times the node was lost$(sed -n 's/.* is lost: /, it /p' out | tr '\r\n' '  ')"
         case $name in
         *lost*) [ "$times" -le 3 ] || good=1 ;;
         *) good=1 ;;

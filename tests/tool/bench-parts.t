@@ -82,6 +82,7 @@ BAD = [
     ('"repeats": 2', '"name": "x"', 11, "unknown key 'name' in 'short'"),
     ('"repeats": 2', '"repeats": 2.5', 11, "whole number"),
     ('"seconds": 1', '"cpus": {"guest": "a-b"}', 10, "no list of CPUs"),
+    ('"seconds": 1', '"cpus": {"devices": "0"}', 10, "'devices' needs 'guest'"),
     ('"seconds": 1', '"baseline": "x"', 10, "names no system"),
     ('"seconds": 1', '"sweeps": [{"by": "moon", "values": [1]}]', 10, "one of memory"),
     ('"seconds": 1', '"sweeps": [{"by": "cpu-time", "values": [150]}]', 10, "percentage"),

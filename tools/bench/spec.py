@@ -294,7 +294,7 @@ WORKLOAD = {"name": (name, REQUIRED), "proto": (one_of(*PROTOS), REQUIRED), "por
 GOALS = {"loss": (number(0, 0.5), 0.01), "p99": (nullable(number(0.001, 1e6)), None)}
 KNEE = {"trials": (whole(0, 40), 8), "seconds": (number(0.2, 600), 2), "precision": (number(0.005, 0.5), 0.05),
         "around": (boolean, False), "highest": (nullable(number(1, 1e8)), None)}
-CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None)}
+CPUS = {"generator": (nullable(cpu_list), None), "guest": (nullable(cpu_list), None), "devices": (nullable(cpu_list), None)}
 INSTRUCTIONS = {"requests": (whole(0, 10000000), 2000)}
 AGREEMENT = {"program": (name, REQUIRED), "system": (name, REQUIRED), "window": (whole(1, WINDOW_MAX), 32),
              "rounds": (whole(1, 100), 3), "seconds": (number(0.5, 600), 3)}
@@ -329,7 +329,7 @@ TOP = {
     "programs": (unique_names(obj(PROGRAM)), REQUIRED),
     "files": (file_table, dict),
     "workloads": (unique_names(obj(WORKLOAD)), REQUIRED),
-    "cpus": (obj(CPUS), lambda: {"generator": None, "guest": None}),
+    "cpus": (obj(CPUS), lambda: {"generator": None, "guest": None, "devices": None}),
     "goals": (obj(GOALS), lambda: {"loss": 0.01, "p99": None}),
     "short": (None, None),
 }
@@ -391,6 +391,8 @@ def finish(c, s, tree):
         elif not (w["rates"] or s["rates"] or w["closed"] or s["sweeps"]):
             c.fail(node.line, f"workload {w['name']!r} has nothing to do: neither 'rates' nor 'closed'")
     far.check(c, s, tree)
+    if s["cpus"]["devices"] and not s["cpus"]["guest"]:
+        c.fail(tree.lines["cpus"], "'cpus': 'devices' needs 'guest', which tells where the virtual CPUs are")
     workloads = [w["name"] for w in s["workloads"]]
     for sweep in s["sweeps"]:
         for w in sweep["workloads"] or []:

@@ -25,6 +25,8 @@ from peer import Peer, PeerError
 CPU = "max,-erms,-fsrm"
 TAIL_BYTES = 4000
 STOP_LIMIT = 5
+PIN_LIMIT = 5
+VCPU = re.compile(r"CPU \d+/")  # how QEMU's debug-threads=on names them
 SETTLE_LIMIT, SETTLE_STEP, SETTLED = 5, 0.2, 0.2  # seconds, seconds, share of a CPU
 RUN_DPDK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "apps", "udpkv", "run-dpdk")
 DPDK_VCPUS, DPDK_HUGE = 2, 1024  # of a DPDK guest that the specification says nothing else of
@@ -236,13 +238,34 @@ class Boot:
         if setting.get("cpu-time"):
             self.share = CpuShare(setting["cpu-time"])
             prefix = self.share.command + prefix
-        if image.spec["cpus"]["guest"] and not counts:
-            prefix += ["taskset", "-c", image.spec["cpus"]["guest"]]
+        guest, devices = ((image.spec["cpus"][x], None)[bool(counts)] for x in ("guest", "devices"))
+        if guest:
+            prefix += ["taskset", "-c", devices or guest]
+        if guest and devices and not image.native:
+            argv += ["-name", "guest,debug-threads=on"]
         cwd = image.files.fresh_native() if image.native else image.work
         self.log = open(self.log_path, "wb")
         self.start = time.monotonic()
         self.process = subprocess.Popen(prefix + argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=subprocess.STDOUT, start_new_session=True)
+        if guest and devices and not image.native:
+            self.pin_vcpus(guest)
+
+    def pin_vcpus(self, cpus):
+        """The threads that are virtual CPUs, by their names; all others stay where the process began."""
+        end = time.monotonic() + PIN_LIMIT
+        while self.alive() and time.monotonic() < end:
+            try:
+                tasks = os.listdir(f"/proc/{self.process.pid}/task")
+                found = [t for t in tasks if VCPU.match(comm(self.process.pid, t))]
+            except OSError:
+                continue
+            if found:
+                for t in found:
+                    sh("taskset", "-p", "-c", cpus, t)
+                return
+            time.sleep(0.01)
+        raise self.fail("has no thread for a virtual CPU")
 
     def start_peer(self):
         self.peer = Peer(self.image.socket, self.echo, self.image.spec["cpus"]["generator"],
@@ -344,6 +367,11 @@ class Boot:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
             pass
+
+
+def comm(pid, task):
+    with open(f"/proc/{pid}/task/{task}/comm") as f:
+        return f.read()
 
 
 def family(pid):
