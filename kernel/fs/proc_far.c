@@ -64,6 +64,7 @@ static void show(struct text_buf *out)
     counter(out, "wherry_far_retried_total", s->retried);
     counter(out, "wherry_far_throttled_total", s->throttled);
     counter(out, "wherry_far_brought_total", s->brought);
+    counter(out, "wherry_far_joined_total", s->joined);
     show_times(out);
 }
 

@@ -86,6 +86,24 @@ int mmu_split_huge(uint64_t *pde, virt_t va)
     return 0;
 }
 
+int mmu_join_huge(uint64_t *pde, virt_t va)
+{
+    uint64_t *pte = pte_lookup(va, false, NULL), rights = *pte & ~PTE_ADDR;
+    phys_t base = frame_alloc(HUGE_SHIFT - PAGE_SHIFT);
+
+    if (!base)
+        return -ENOMEM;
+    for (size_t i = 0; i < FRAMES_PER_HUGE; i++) {
+        memcpy(phys_to_virt(base + i * PAGE_SIZE), phys_to_virt(pte[i] & PTE_ADDR), PAGE_SIZE);
+        zap_entry(pte[i], 1);
+    }
+    pde_free_table(pde);
+    *pde = base | rights | PTE_A | PTE_D | PTE_HUGE;
+    mmu_account(*pde, FRAMES_PER_HUGE);
+    tlb_flush_all();
+    return 0;
+}
+
 /* Is the slot's page there as one, while only part of it is meant? Then it is split. */
 static int split_partial(uint64_t *pde, virt_t va, virt_t stop)
 {

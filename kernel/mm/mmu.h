@@ -27,6 +27,9 @@ void mmu_zap(virt_t start, virt_t end);
 int mmu_split(virt_t va);
 /* The 2 MiB page at va, whose entry is pde, becomes 512 small ones. 0 or -ENOMEM. */
 int mmu_split_huge(uint64_t *pde, virt_t va);
+/* The other way, with a copy: all 512 are present, anonymous, nobody else's, and have the same
+ * rights. 0 or -ENOMEM. */
+int mmu_join_huge(uint64_t *pde, virt_t va);
 /* Both ends are borders of pages (mmu_split). */
 void mmu_protect(virt_t start, virt_t end, unsigned prot);
 /* Moves entries from one range to another of the same length; -ENOMEM for tables. */

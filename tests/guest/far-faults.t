@@ -83,6 +83,10 @@ lacks_nothing() {
     is_up "$1" && [ "$(of_node stale_pages "$1")" = 0 ]
 }
 
+has_joined() {
+    [ "$(value /proc/wherry/far wherry_far_joined_total)" -ge 2 ]
+}
+
 # Pages are verified: it goes on.
 goes_on() {
     before=$(value pages pages)
@@ -175,6 +179,11 @@ while [ $round -lt "$rounds" ]; do
     here=$(value /proc/wherry/far wherry_far_local_pages)
     [ "$here" -le $((limit + limit / 8)) ]
     ok $? "... $here pages are here, of $limit"
+    tell "limit 100%"
+    until_true 30 has_joined
+    ok $? "... and all of it: there are pages of 2 MiB again"
+    goes_on
+    ok $? "... with what was in them"
     tell "limit 8M"
 done
 tell unmap

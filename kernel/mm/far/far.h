@@ -81,6 +81,7 @@ struct far_stats {
     uint64_t retried;      /* and asked for again therefore */
     uint64_t throttled;    /* waits for room */
     uint64_t brought;      /* waits of system calls for what they read */
+    uint64_t joined;       /* 2 MiB pages made of small ones */
     uint64_t wait_ns;      /* spent in faults */
 
     struct histogram demand_ns, late_ns; /* each fault; of those that are counted as late */

@@ -48,5 +48,9 @@ bool far_squeeze(void);
 /* Pages that may be fetched ahead now. */
 unsigned far_prefetch_room(void);
 
+/* join.c */
+/* Makes a page of 2 MiB, if there is one to be made. */
+void far_join(uint64_t now);
+
 /* ram.c */
 extern const struct far_backend *far_ram_open(uint64_t bytes, uint64_t latency_ns);

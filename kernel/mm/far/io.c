@@ -334,6 +334,8 @@ static bool poll(struct poller *p)
         far_prefetcher->poll();
     if (far_is_tight())
         far_reclaim();
+    else
+        far_join(clock_mono_ns());
     return any;
 }
 
