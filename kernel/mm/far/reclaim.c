@@ -14,8 +14,10 @@
 #define SCAN_MAX 2048u
 /* The same when all slots are taken, and few pages can leave: they are looked for all the time. */
 #define SCAN_FULL 64u
-/* Below the limit: 1/HIGH_SHARE of it is kept free, within bounds. */
+/* Below the limit: 1/HIGH_SHARE of it is kept free, within bounds; of a small limit no more than
+ * 1/HIGH_SMALL, as half of 128 pages would be missed more than it helps. */
 #define HIGH_SHARE 16u
+#define HIGH_SMALL 8u
 #define HIGH_MIN   64u
 #define HIGH_MAX   2048u
 /* This share of memory is for others than the application: more pages leave when less is free. */
@@ -45,7 +47,9 @@ static uint64_t used(void)
 
 static uint64_t high(uint64_t lim)
 {
-    return MIN(MAX(lim / HIGH_SHARE, (uint64_t)HIGH_MIN), (uint64_t)HIGH_MAX);
+    uint64_t least = MIN(lim / HIGH_SMALL, (uint64_t)HIGH_MIN);
+
+    return MIN(MAX(lim / HIGH_SHARE, least), (uint64_t)HIGH_MAX);
 }
 
 void far_set_limit(uint64_t n, bool percent)
