@@ -184,6 +184,12 @@ while [ $round -lt "$rounds" ]; do
     ok $? "... and all of it: there are pages of 2 MiB again"
     goes_on
     ok $? "... with what was in them"
+    tell "limit 512K"
+    sleep 1
+    goes_on
+    here=$(value /proc/wherry/far wherry_far_local_pages)
+    [ "$here" -ge 104 ] && [ "$here" -le 136 ]
+    ok $? "... of the least that there is, 128, $here are here: few are kept free"
     tell "limit 8M"
 done
 tell unmap
