@@ -1,7 +1,8 @@
 #!/bin/sh
 # Proves that Debian's servers pass their own tests with an eighth of their memory here and the rest on a memory node:
-# memcached.t (memcapable) and redis-suite.t (one unit of Redis's own suite; FAR_SUITE=all, as make soak
-# has it, runs all of it, and FAR_LOCAL says how much is here), which are run as they are. 15 s.
+# memcached.t (memcapable, ASCII and binary, then UDP and many connections) and redis-suite.t (one unit of Redis's own
+# suite; FAR_SUITE=all, as make soak has it, runs all of it), which are run as they are. FAR_LOCAL says how much is
+# here; less than 128 pages it never is. 15 s.
 # limit: 300
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
