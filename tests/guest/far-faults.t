@@ -118,7 +118,7 @@ wait_end() { # SECONDS: until the guest has ended, at most
 # The program says that all is right, and the guest ends.
 ends_well() {
     tell end
-    wait_end 15
+    wait_end 60 # it looks at all pages once more
     grep -qa '^farhold: .* pages verified, 0 wrong' "$console" && ! grep -qa WRONG "$console"
     ok $? "$1: 0 wrong bytes"
     stop
@@ -196,7 +196,7 @@ tell unmap
 no_slots() {
     [ "$(value /proc/wherry/far wherry_far_slots_used)" = 0 ]
 }
-until_true 5 no_slots
+until_true 60 no_slots
 ok $? "all is unmapped: no place on a node is taken any more"
 ends_well "two nodes"
 kill_hard "$node_b"
