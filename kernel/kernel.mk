@@ -62,7 +62,7 @@ KERNEL_OBJ = $(filter-out $(DATA_PATH),$(KOBJ)) $(B)/datapath.o
 # fs/, linux/, lib/ and drivers/ all but the data path and these, of the network what is named.
 HOT := drivers/virtio/core drivers/virtio/virtq_packed \
 	fs/eventfd fs/pipe fs/pipe_ring fs/poll fs/store fs/timerfd fs/tmpfs \
-	lib/random lib/rbtree lib/string linux/futex linux/process linux/signal linux/sys_splice \
+	lib/aes_ctr lib/chacha20 lib/random lib/rbtree lib/string linux/futex linux/process linux/signal linux/sys_splice \
 	linux/sys_time linux/syscall linux/timespec
 COLD_NET := lwip/core/init lwip/core/netif lwip/core/raw lwip/core/stats lwip/core/ipv4/dhcp \
 	lwip/core/ipv4/etharp lwip/core/ipv4/icmp lwip/core/ipv4/igmp lwip/core/ipv4/ip4_frag \

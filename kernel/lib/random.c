@@ -7,10 +7,11 @@
 #include "lib/random.h"
 
 #include "arch/x86_64/cpu.h"
+#include "lib/chacha20.h"
 
-#define BLOCK       64
+#define BLOCK       CHACHA20_BLOCK
 #define BATCH       (BLOCK * 8)
-#define KEY         32
+#define KEY         CHACHA20_KEY
 #define CPU_SEEDS   8
 #define CPU_RETRIES 10 /* SDM vol. 1 §7.3.17.1 */
 
@@ -18,34 +19,15 @@ static uint32_t key[KEY / 4];
 static uint8_t batch[BATCH];
 static size_t batch_left;
 
-static inline uint32_t rotl(uint32_t v, int n)
-{
-    return v << n | v >> (32 - n);
-}
-
-#define QUARTER(a, b, c, d)                                                                        \
-    a += b, d = rotl(d ^ a, 16), c += d, b = rotl(b ^ c, 12), a += b, d = rotl(d ^ a, 8), c += d,  \
-        b = rotl(b ^ c, 7)
-
 static void chacha20_block(const uint32_t k[8], const uint32_t nonce[3], uint32_t counter,
                            uint32_t out[16])
 {
-    uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, k[0], k[1],     k[2],
-                       k[3],       k[4],       k[5],       k[6],       k[7], counter, nonce[0],
-                       nonce[1],   nonce[2]};
+    uint32_t in[16] = {CHACHA20_SIGMA, k[0], k[1],    k[2],     k[3],     k[4],    k[5],
+                       k[6],           k[7], counter, nonce[0], nonce[1], nonce[2]};
     uint32_t x[16];
 
     memcpy(x, in, sizeof(x));
-    for (int i = 0; i < 10; i++) {
-        QUARTER(x[0], x[4], x[8], x[12]);
-        QUARTER(x[1], x[5], x[9], x[13]);
-        QUARTER(x[2], x[6], x[10], x[14]);
-        QUARTER(x[3], x[7], x[11], x[15]);
-        QUARTER(x[0], x[5], x[10], x[15]);
-        QUARTER(x[1], x[6], x[11], x[12]);
-        QUARTER(x[2], x[7], x[8], x[13]);
-        QUARTER(x[3], x[4], x[9], x[14]);
-    }
+    CHACHA20_ROUNDS(x);
     for (int i = 0; i < 16; i++)
         out[i] = x[i] + in[i];
 }

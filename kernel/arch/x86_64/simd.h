@@ -75,11 +75,27 @@ static inline void simd_end(const struct simd_save *s)
 }
 #endif
 
-/* Does this CPU multiply without carries, and have SSE4.1? (CPUID 1 ECX, SDM vol. 2.) */
-static inline bool simd_has_pclmul(void)
+/* CPUID 1 ECX (SDM vol. 2). */
+static inline uint32_t simd_features(void)
 {
     uint32_t a = 1, b, c = 0, d;
 
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return c;
+}
+
+/* Does this CPU multiply without carries, and have SSE4.1? */
+static inline bool simd_has_pclmul(void)
+{
+    uint32_t c = simd_features();
+
     return (c >> 1 & 1) && (c >> 19 & 1);
+}
+
+/* Has it the AES instructions, and SSE4.1? */
+static inline bool simd_has_aes(void)
+{
+    uint32_t c = simd_features();
+
+    return (c >> 25 & 1) && (c >> 19 & 1);
 }
