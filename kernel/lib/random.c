@@ -18,6 +18,7 @@
 static uint32_t key[KEY / 4];
 static uint8_t batch[BATCH];
 static size_t batch_left;
+static size_t secret; /* bytes that nobody else knows, up to KEY */
 
 static void chacha20_block(const uint32_t k[8], const uint32_t nonce[3], uint32_t counter,
                            uint32_t out[16])
@@ -86,6 +87,17 @@ void random_add_entropy(const void *data, size_t n)
     batch_left = 0;
 }
 
+void random_seed(const void *data, size_t n)
+{
+    random_add_entropy(data, n);
+    secret = MIN(secret + n, (size_t)KEY);
+}
+
+bool random_is_seeded(void)
+{
+    return secret == KEY;
+}
+
 static bool cpu_random(uint64_t *v)
 {
     for (int i = 0; i < CPU_RETRIES; i++) {
@@ -106,5 +118,5 @@ void random_init(void)
 
     random_add_entropy(&v, sizeof(v));
     for (int i = 0; i < CPU_SEEDS && cpu_random(&v); i++)
-        random_add_entropy(&v, sizeof(v));
+        random_seed(&v, sizeof(v));
 }

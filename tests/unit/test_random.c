@@ -58,11 +58,28 @@ static void output(void **state)
     random_bytes(one, 0);
 }
 
+/* Only what comes from a generator counts, and 32 bytes of it. */
+static void seeded(void **state)
+{
+    static const uint8_t bytes[KEY];
+
+    random_init(); /* on a CPU without one */
+    random_add_entropy(bytes, sizeof(bytes));
+    assert_false(random_is_seeded());
+    random_seed(bytes, KEY - 1);
+    assert_false(random_is_seeded());
+    random_seed(bytes, 1);
+    assert_true(random_is_seeded());
+    random_seed(bytes, KEY);
+    assert_true(random_is_seeded());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc8439),
         cmocka_unit_test(output),
+        cmocka_unit_test(seeded),
     };
     return cmocka_run_group_tests_name("random", tests, NULL, NULL);
 }

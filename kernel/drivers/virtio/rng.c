@@ -38,7 +38,7 @@ static bool take(struct rng *r)
 
     if (!virtq_pop(r->vq, &len))
         return false;
-    random_add_entropy(r->seed, len);
+    random_seed(r->seed, len);
     r->bytes += len;
     memset(r->seed, 0, sizeof(r->seed));
     (void)timer_set(&r->refill, clock_mono_ns() + REFILL_NS);
