@@ -72,7 +72,7 @@ static bool word(struct farspec *f, const char *text, struct why *w)
     else if (strncmp(text, "prefetch=", n) == 0 && n == 9)
         ok = is_prefetcher(value) && copy(f->prefetch, sizeof(f->prefetch), value);
     else if (strncmp(text, "verify=", n) == 0 && n == 7)
-        ok = (!strcmp(value, "on") || !strcmp(value, "off")) &&
+        ok = (!strcmp(value, "off") || !strcmp(value, "checksum") || !strcmp(value, "encrypt")) &&
              copy(f->verify, sizeof(f->verify), value);
     else if (strncmp(text, "key=", n) == 0 && n == 4)
         ok = *value && (f->key_file = xstrdup(value));
@@ -83,8 +83,8 @@ static bool word(struct farspec *f, const char *text, struct why *w)
                        text, f->has_net ? ", ip=" : "");
     return ok || because(w,
                          "--far: %s: write size=1G, local=64M or local=25%%, "
-                         "prefetch=none|sequential|trend|guide:NAME, verify=on|off, key=FILE, "
-                         "ip=ADDRESS",
+                         "prefetch=none|sequential|trend|guide:NAME, verify=checksum|encrypt|off, "
+                         "key=FILE, ip=ADDRESS",
                          text);
 }
 

@@ -15,7 +15,7 @@ struct farspec {
     struct netspec net;
     bool has_net;
     /* Of all nodes: given with any of them. Empty: not given. */
-    char size[24], local[24], prefetch[32], verify[8];
+    char size[24], local[24], prefetch[32], verify[12];
     char *key_file;
     char *guide; /* prefetch=guide:NAME or guide:FILE: what stands behind the colon; NULL: none */
 };

@@ -184,7 +184,7 @@ static const struct option {
     {OPT_FAR, "far", 0, ARG, "NODE[,WORDS]",
      "memory of a wherry memnode for pages that are not in use; NODE: ADDRESS[:PORT],\n"
      "unix:SOCKET or vhost-user:SOCKET[,ip=ADDRESS]; WORDS: size=1G (needed), local=64M or 25%,\n"
-     "prefetch=none|sequential|trend|guide:NAME, verify=on|off, key=FILE; repeatable: a mirror"},
+     "prefetch=none|sequential|trend|guide:NAME, verify=checksum|encrypt|off, key=FILE; repeatable: a mirror"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"

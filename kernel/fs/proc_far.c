@@ -6,6 +6,7 @@
 #include "fs/procfs.h"
 #include "lib/init.h"
 #include "mm/far/far.h"
+#include "mm/far/seal.h"
 
 #include <asm/errno.h>
 
@@ -39,6 +40,16 @@ static void show_times(struct text_buf *out)
     buckets(out, write, "", &far_stats.write_ns);
 }
 
+static void show_cipher(struct text_buf *out)
+{
+    static const char name[] = "wherry_far_cipher_info";
+
+    if (far_cipher == NULL)
+        return;
+    metric_begin(out, name, "gauge", "what pages that are away are encrypted with");
+    text_printf(out, "%s{name=\"%s\"} 1\n", name, far_cipher->name);
+}
+
 static void show(struct text_buf *out)
 {
     const struct far_stats *s = &far_stats;
@@ -66,6 +77,7 @@ static void show(struct text_buf *out)
     counter(out, "wherry_far_brought_total", s->brought);
     counter(out, "wherry_far_joined_total", s->joined);
     show_times(out);
+    show_cipher(out);
 }
 
 static void show_limit(struct text_buf *out)

@@ -312,7 +312,7 @@ static void far_memory_reads_as_it_is_written(void **state)
     (void)state;
     assert_true(farspec_parse("10.0.0.9:7000,size=16G,local=25%,prefetch=trend", &f[0], &w));
     assert_false(f[0].has_net);
-    assert_true(farspec_parse("unix:/tmp/s,ip=10.89.0.1,prefetch=guide:./my/walk.so,verify=off",
+    assert_true(farspec_parse("unix:/tmp/s,ip=10.89.0.1,prefetch=guide:./my/walk.so,verify=encrypt",
                               &f[1], &w));
     assert_true(f[1].has_net);
     assert_non_null(strstr(f[1].net.device, "mtu=9000"));
@@ -320,7 +320,7 @@ static void far_memory_reads_as_it_is_written(void **state)
     static const char *const words[] = {
         "wherry.far.node=10.0.0.9:7000", "wherry.far.node=10.89.0.1", "wherry.far.guide=walk",
         "wherry.far.size=16G",           "wherry.far.local=25%",      "wherry.far.prefetch=trend",
-        "wherry.far.verify=off"};
+        "wherry.far.verify=encrypt"};
     assert_int_equal(out.n, ARRAY_LEN(words));
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         assert_string_equal(out.v[i], words[i]);
@@ -344,6 +344,7 @@ static void wrong_far_memory_is_refused(void **state)
         "10.0.0.9,prefetch=best",
         "10.0.0.9,prefetch=guide:",
         "10.0.0.9,verify=maybe",
+        "10.0.0.9,verify=on",
         "10.0.0.9,key=",
         "10.0.0.9,ip=10.0.0.8",
         "10.0.0.9,sise=1G",

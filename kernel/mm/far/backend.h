@@ -57,5 +57,6 @@ struct far_backend {
 
 /* err: 0 or a negative errno. For backends. */
 void far_io_done(struct far_io *io, int err);
-/* Takes b into use, at boot. 0, -EBUSY: there is one, -ENOMEM. */
+/* Takes b into use, at boot. 0, -EBUSY: there is one; -ENOMEM, -ENXIO: not as the command line
+ * wants it, and the console says why. */
 int far_use(const struct far_backend *b);

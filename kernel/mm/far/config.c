@@ -1,18 +1,22 @@
 /*
  * What the command line says of far memory, and its start: wherry.far=BACKEND, the limit
- * wherry.far.local=SIZE or N%, wherry.far.prefetch=NAME. The words are noted when they are parsed;
- * the backend is opened when memory and the network are there.
+ * wherry.far.local=SIZE or N%, wherry.far.prefetch=NAME, wherry.far.verify=HOW, wherry.far.cipher=
+ * NAME. The words are noted when they are parsed; the backend is opened when memory and the network
+ * are there.
  */
 #include "lib/cmdline.h"
 #include "lib/init.h"
+#include "lib/random.h"
 #include "mm/far/internal.h"
+#include "sched/clock.h"
 
 #include <asm/errno.h>
 
 #define LATENCY_MAX_NSEC 1000000000u
 
 static uint64_t ram_bytes, ram_latency;
-static bool verify = true;
+static enum far_verify verify = FAR_VERIFY_CHECKSUM;
+static const char *cipher_name; /* NULL: the fastest */
 
 static const struct far_prefetcher *const prefetchers[] = {
     &far_prefetch_none, &far_prefetch_sequential, &far_prefetch_trend};
@@ -61,19 +65,56 @@ static int prefetch_option(const char *value)
 }
 CMDLINE("wherry.far.prefetch", prefetch_option);
 
-/* wherry.far.verify=on|off */
 static int verify_option(const char *value)
 {
-    if (value == NULL || (strcmp(value, "on") != 0 && strcmp(value, "off") != 0))
-        return -EINVAL;
-    verify = strcmp(value, "on") == 0;
-    return 0;
+    static const char *const names[] = {[FAR_VERIFY_OFF] = "off",
+                                        [FAR_VERIFY_CHECKSUM] = "checksum",
+                                        [FAR_VERIFY_ENCRYPT] = "encrypt"};
+
+    for (unsigned i = 0; value && i < ARRAY_SIZE(names); i++)
+        if (strcmp(names[i], value) == 0) {
+            verify = (enum far_verify)i;
+            return 0;
+        }
+    return -EINVAL;
 }
 CMDLINE("wherry.far.verify", verify_option);
 
+static int cipher_option(const char *value)
+{
+    for (unsigned i = 0; value && i < far_nciphers; i++)
+        if (strcmp(far_ciphers[i]->name, value) == 0) {
+            cipher_name = far_ciphers[i]->name;
+            return 0;
+        }
+    return -EINVAL;
+}
+CMDLINE("wherry.far.cipher", cipher_option);
+
 int far_use(const struct far_backend *b)
 {
-    return far_on ? -EBUSY : far_start(b, verify);
+    const struct far_cipher *cipher = NULL;
+    int r;
+
+    if (far_on)
+        return -EBUSY;
+    if (verify == FAR_VERIFY_ENCRYPT) {
+        if (!random_is_seeded()) {
+            kprintf("wherry: no key for far memory: the CPU gives no random numbers, and there is "
+                    "no virtio-rng\n");
+            return -ENXIO;
+        }
+        cipher = far_cipher_choose(cipher_name, clock_mono_ns);
+        if (cipher == NULL) {
+            kprintf("wherry: this CPU has no instructions for wherry.far.cipher=%s\n", cipher_name);
+            return -ENXIO;
+        }
+    }
+    r = far_start(b, verify, cipher);
+    if (r < 0)
+        kprintf("wherry: no memory for the tables of far memory of %lu MiB\n",
+                b->slots / (MiB / PAGE_SIZE));
+    return r;
 }
 
 static int start(void)
@@ -83,10 +124,10 @@ static int start(void)
     if (ram_bytes == 0)
         return 0;
     b = far_ram_open(ram_bytes, ram_latency);
-    if (b == NULL || far_use(b) < 0) {
+    if (b == NULL) {
         kprintf("wherry: no memory for far memory of %lu MiB\n", ram_bytes / MiB);
         return -ENOMEM;
     }
-    return 0;
+    return far_use(b);
 }
 INIT(INIT_LATE, start);

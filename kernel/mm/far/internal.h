@@ -7,6 +7,7 @@
 #include "mm/far/backend.h"
 #include "mm/far/far.h"
 #include "mm/far/prefetch.h"
+#include "mm/far/seal.h"
 
 #define SLOT_MASK    FAR_SLOTS_MAX
 #define SLOT_WRITING 0x80000000u /* a copy of the page is on its way to the slot */
@@ -32,8 +33,8 @@ struct far_io *far_io_of(uint64_t pte);
 int far_wait_room(void);
 /* The page at va leaves, if it is clean, unused and nobody else's. */
 bool far_evict_clean(virt_t va, uint64_t *pte);
-/* Takes the backend into use: 0 or -ENOMEM. */
-int far_start(const struct far_backend *b, bool verify);
+/* Takes the backend into use: 0 or -ENOMEM. cipher: for FAR_VERIFY_ENCRYPT. */
+int far_start(const struct far_backend *b, enum far_verify verify, const struct far_cipher *cipher);
 
 /* fault.c */
 extern const struct far_prefetcher *far_prefetcher;

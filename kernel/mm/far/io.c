@@ -5,7 +5,6 @@
  */
 #include "mm/far/internal.h"
 #include "mm/far/slots.h"
-#include "mm/far/verify.h"
 #include "mm/frame.h"
 #include "lib/random.h"
 #include "mm/slab.h"
@@ -31,8 +30,7 @@ static unsigned nr_free_ios;
 static phys_t copies[COPIES];
 static unsigned nr_copies;
 static struct far_slots slots;
-static uint32_t *words;      /* of all frames */
-static struct far_tag *tags; /* of all slots; NULL: pages are not verified */
+static uint32_t *words; /* of all frames */
 static struct waitq room = WAITQ_INIT(room);
 
 uint32_t *far_word(phys_t frame)
@@ -150,13 +148,11 @@ bool far_write(virt_t va, phys_t frame)
 
     if (nr_free_ios <= IOS_DEMAND || nr_copies == 0)
         return false;
-    memcpy(phys_to_virt(copies[nr_copies - 1]), phys_to_virt(frame), PAGE_SIZE);
+    far_seal(*word & SLOT_MASK, phys_to_virt(copies[nr_copies - 1]), phys_to_virt(frame));
     io = io_next(FAR_EVICT, va, *word & SLOT_MASK, copies[nr_copies - 1]);
     if (!io_submit(io))
         return false;
     nr_copies--;
-    if (tags != NULL)
-        tags[io->slot] = far_tag_of(phys_to_virt(io->page));
     io->frame = frame;
     *word |= SLOT_WRITING;
     far_writing++;
@@ -166,10 +162,10 @@ bool far_write(virt_t va, phys_t frame)
 
 /* ---- Done ---- */
 
-/* Is it what was sent? */
+/* Is it what was sent? Then it is the page, as it was before. */
 static bool genuine(const struct far_io *io)
 {
-    if (tags == NULL || far_tag_equal(far_tag_of(phys_to_virt(io->page)), tags[io->slot]))
+    if (far_unseal(io->slot, phys_to_virt(io->page)))
         return true;
     if (far_stats.forged++ == 0)
         kprintf("wherry: far memory (%s) gave back a page that is not what was stored\n",
@@ -241,6 +237,8 @@ static void part_came(struct far_io *io, int err)
     far_reading--;
     if (err < 0)
         far_stats.errors++;
+    else
+        far_unseal_part(io->slot, io->at, phys_to_virt(io->page), io->len);
     far_prefetcher->came_part(io->tag, err == 0);
 }
 
@@ -352,9 +350,12 @@ static bool haltpoll_far(const struct poller *p)
 
 static struct poller poller = {.poll = poll, .arm = arm, .idle = haltpoll_far, .first = true};
 
-int far_start(const struct far_backend *b, bool verify)
+int far_start(const struct far_backend *b, enum far_verify verify, const struct far_cipher *cipher)
 {
     uint64_t *map = vmalloc(far_slots_bytes(b->slots));
+    size_t bytes = far_seal_bytes(verify, b->slots);
+    void *table = bytes > 0 ? vmalloc(bytes) : NULL;
+    uint8_t key[FAR_CIPHER_KEY];
 
     words = vmalloc(frame_numbers() * sizeof(*words));
     for (nr_copies = 0; nr_copies < COPIES; nr_copies++) {
@@ -362,12 +363,13 @@ int far_start(const struct far_backend *b, bool verify)
         if (copies[nr_copies] == 0)
             break;
     }
-    if (verify) {
-        tags = vmalloc((b->slots + 1ul) * sizeof(*tags));
-        random_bytes(far_key, sizeof(far_key));
-    }
-    if (!map || !words || nr_copies < COPIES || (verify && !tags))
+    if (!map || !words || nr_copies < COPIES || (bytes > 0 && !table))
         return -ENOMEM; /* the boot ends */
+    random_bytes(far_key, sizeof(far_key));
+    random_bytes(key, sizeof(key));
+    far_seal_init(verify, b->slots, table, cipher, key);
+    memset(key, 0, sizeof(key));
+    barrier();
     memset(map, 0, far_slots_bytes(b->slots));
     memset(words, 0, frame_numbers() * sizeof(*words));
     far_slots_init(&slots, map, b->slots);
