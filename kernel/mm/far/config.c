@@ -4,6 +4,7 @@
  * NAME. The words are noted when they are parsed; the backend is opened when memory and the network
  * are there.
  */
+#include "arch/x86_64/cpu.h"
 #include "lib/cmdline.h"
 #include "lib/init.h"
 #include "lib/random.h"
@@ -13,6 +14,8 @@
 #include <asm/errno.h>
 
 #define LATENCY_MAX_NSEC 1000000000u
+/* The entropy device, where the CPU has no generator, answers when its host gets to it. */
+#define SEED_WAIT_NS NSEC_PER_SEC
 
 static uint64_t ram_bytes, ram_latency;
 static enum far_verify verify = FAR_VERIFY_CHECKSUM;
@@ -91,6 +94,17 @@ static int cipher_option(const char *value)
 }
 CMDLINE("wherry.far.cipher", cipher_option);
 
+static bool have_secret(void)
+{
+    uint64_t end = clock_mono_ns() + SEED_WAIT_NS;
+
+    while (!random_is_seeded() && clock_mono_ns() < end) {
+        irq_window();
+        cpu_relax();
+    }
+    return random_is_seeded();
+}
+
 int far_use(const struct far_backend *b)
 {
     const struct far_cipher *cipher = NULL;
@@ -99,9 +113,10 @@ int far_use(const struct far_backend *b)
     if (far_on)
         return -EBUSY;
     if (verify == FAR_VERIFY_ENCRYPT) {
-        if (!random_is_seeded()) {
-            kprintf("wherry: no key for far memory: the CPU gives no random numbers, and there is "
-                    "no virtio-rng\n");
+        if (!have_secret()) {
+            kprintf(
+                "wherry: no key for far memory: neither the CPU nor a virtio-rng has given random "
+                "numbers\n");
             return -ENXIO;
         }
         cipher = far_cipher_choose(cipher_name, clock_mono_ns);
