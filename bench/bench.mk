@@ -6,12 +6,18 @@ BENCH_PROGRAMS := $(addprefix $(B)/bench/,icount udp_echo udp_load tcp_sink tcp_
 BENCH_STATIC   := $(addprefix $(B)/bench/,farmicro remote_swap)
 
 .PHONY: bench-programs
-bench-programs: $(BENCH_PROGRAMS) $(BENCH_STATIC)
+bench-programs: $(BENCH_PROGRAMS) $(BENCH_STATIC) $(B)/bench/sealcost
 ALL_EXTRA += bench-programs
 
 $(B)/bench/icount: bench/icount.c sim/icount.h
 	@mkdir -p $(@D)
 	$(HOSTCC) $(BENCH_CFLAGS) -o $@ $< -lelf
+
+# The kernel's own code, on the host.
+SEALCOST := bench/sealcost.c $(addprefix kernel/,mm/far/seal.c mm/far/verify.c lib/aes_ctr.c lib/chacha20.c)
+$(B)/bench/sealcost: $(SEALCOST) $(wildcard kernel/mm/far/*.h kernel/lib/*.h) kernel/arch/x86_64/simd.h
+	@mkdir -p $(@D)
+	$(HOSTCC) $(BENCH_CFLAGS) -DWHERRY_HOST_TEST -iquote kernel -fno-strict-aliasing -o $@ $(SEALCOST)
 
 $(BENCH_STATIC): $(B)/bench/%: bench/%.c
 	@mkdir -p $(@D)

@@ -2,7 +2,7 @@
 # Proves that pages which are away on memory nodes come back as they were, whatever happens to network and nodes:
 # tests/guest/farshake (random operations on an address space, against a model) with most of its memory on wherry
 # memnode, over a network that loses, repeats, reorders and damages packets, on nodes that give back stale or
-# forged pages, are stopped for a while, or are killed and come back empty. 50 s.
+# forged pages, are stopped for a while, or are killed and come back empty; partly with pages encrypted. 55 s.
 # limit: 300
 # shellcheck disable=SC1091,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
@@ -103,20 +103,25 @@ shaken "... and 10 % lost" "$one" $((operations / 4)) 500 evicted_total
 stop_process $node
 
 node a --fault stale=0.01,forge=0.01
-shaken "on a node that gives back stale and forged pages" "$one" "$operations" 5 forged_total 5 retried_total
+half=$((operations / 2))
+shaken "on a node that gives back stale and forged pages" "$one" $half 5 forged_total 5 retried_total
+shaken "... which are encrypted" "$one,verify=encrypt" $half 5 forged_total 5 retried_total
 stop_process $node
 node a --fault forge=1
-w -m 256M $one ./farshake -- "$operations" "$seed" 32 1
-[ "$status" -ne 0 ] && grep -qa 'not what was stored' out && ! grep -qa 'WRONG' out
-ok $? "a node that forges every page: the program ends, and the console says why"
+for verify in checksum encrypt; do
+    # shellcheck disable=SC2086 # words are options
+    w -m 256M $one,verify=$verify ./farshake -- "$operations" "$seed" 32 1
+    [ "$status" -ne 0 ] && grep -qa 'not what was stored' out && ! grep -qa 'WRONG' out
+    ok $? "a node that forges every page: the program ends, and the console says why ($verify)"
+done
 stop_process $node
 
-two="--far unix:$dir/a,size=128M,local=4M --far unix:$dir/b,ip=10.89.0.1"
+two="--far unix:$dir/a,size=128M,local=4M,verify=encrypt --far unix:$dir/b,ip=10.89.0.1"
 node a
 first=$node
 node b --ip 10.89.0.1
 (sleep 3 && kill -9 $first) &
-shaken "on two nodes of which one is killed" "$two" $((operations * 2)) 1000 evicted_total
+shaken "encrypted, on two nodes of which one is killed" "$two" $((operations * 2)) 1000 evicted_total
 grep -qa 'memory node 10.88.0.1 is lost' out
 ok $? "... in the middle"
 stop_process $node

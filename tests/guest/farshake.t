@@ -46,10 +46,13 @@ far() { # NAME "WORDS" THREADS [MINIMUM COUNTER]...
     shaken "$far_name" "$@"
 }
 far "with 4 MiB here and the others away" "wherry.far=ram:256M" 4 10000 evicted_total 2000 faults_total
-far "... with a single thread" "wherry.far=ram:256M,latency=100000" 1 10000 evicted_total 2000 faults_total
+far "... encrypted by AES, with a single thread" \
+    "wherry.far=ram:256M,latency=100000 wherry.far.verify=encrypt wherry.far.cipher=aes128" \
+    1 10000 evicted_total 2000 faults_total
 far "... with 100 us to it and prefetching" "wherry.far=ram:256M,latency=100000 wherry.far.prefetch=sequential" \
     4 10000 evicted_total 2000 prefetch_hits_total
-far "... along trends, with 300 us" "wherry.far=ram:256M,latency=300000 wherry.far.prefetch=trend" \
+far "... along trends, with 300 us, encrypted by ChaCha20" \
+    "wherry.far=ram:256M,latency=300000 wherry.far.prefetch=trend wherry.far.verify=encrypt wherry.far.cipher=chacha20" \
     4 10000 evicted_total 300 prefetch_hits_total
 far "... where there is too little room for all" "wherry.far=ram:8M wherry.far.prefetch=sequential" \
     4 3000 evicted_total

@@ -35,7 +35,7 @@ own() { # COUNTER of the guide
     sed -n "s/^wherry_guide_own_total{guide=\"$name\",counter=\"$1\"} \([0-9]*\)\r*$/\1/p" out | tail -n 1
 }
 
-run probe "" pattern 1000
+run probe wherry.far.verify=encrypt pattern 1000
 name=probe
 [ "$status" -eq 0 ] && grep -qa 'pattern: 1000 visits, 0 wrong' out
 ok $? "a program and its guide: every word is right"
@@ -49,7 +49,7 @@ after=$(count far_faults_total)
 [ -n "$before" ] && [ $((after - before)) -le 100 ]
 ok $? "... which are here then: nearly none is missed"
 [ "$(own parts_right)" -ge 500 ] && [ "$(own parts_wrong)" -eq 0 ]
-ok $? "parts of pages that are away hold what the pages hold"
+ok $? "parts of pages that are away, encrypted, hold what the pages hold"
 [ "$(own arrived)" -ge 500 ]
 ok $? "it is told when a page has come, and reads it"
 
