@@ -44,6 +44,9 @@ struct far_backend {
     /* Takes an io, to be followed by far_io_done(io, err), never from within. false: its queue is
      * full, and there will be room when something is done. */
     bool (*submit)(struct far_io *io);
+    /* What the slot holds is not wanted any more, and nothing of it is under way but parts. NULL:
+     * of no interest. */
+    void (*forget)(uint32_t slot);
     /* What was submitted is to leave now. */
     void (*kick)(void);
     /* Looks for what has been done; true if there was anything. */
@@ -60,3 +63,6 @@ void far_io_done(struct far_io *io, int err);
 /* Takes b into use, at boot. 0, -EBUSY: there is one; -ENOMEM, -ENXIO: not as the command line
  * wants it, and the console says why. */
 int far_use(const struct far_backend *b);
+/* The backend has another number of slots from now on. Fewer: those that are taken stay taken,
+ * whatever their numbers, and no more than so many are. -ENOMEM: the number is as it was. */
+int far_resize(uint32_t slots);

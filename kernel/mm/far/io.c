@@ -46,11 +46,13 @@ uint32_t far_slot_take(void)
 void far_slot_give(uint32_t slot)
 {
     far_slot_free(&slots, slot);
+    if (far_backend->forget != NULL)
+        far_backend->forget(slot);
 }
 
 struct far_space far_space(void)
 {
-    return (struct far_space){.slots = slots.nr, .used = slots.used};
+    return (struct far_space){.slots = slots.most, .used = slots.used};
 }
 
 static uint64_t coming_entry(const struct far_io *io)
@@ -380,5 +382,37 @@ int far_start(const struct far_backend *b, enum far_verify verify, const struct 
     far_backend = b;
     far_on = true;
     poller_register(&poller);
+    return 0;
+}
+
+/* Slots with the numbers that there are now have all that belongs to them; larger ones get it. */
+static int grow(uint32_t nr)
+{
+    uint64_t *old = slots.map, *map = vmalloc(far_slots_bytes(nr));
+    struct far_tag *more = tags != NULL ? vmalloc((nr + 1ul) * sizeof(*tags)) : NULL;
+
+    if (map == NULL || (tags != NULL && more == NULL)) {
+        if (map != NULL)
+            vfree(map);
+        if (more != NULL)
+            vfree(more);
+        return -ENOMEM;
+    }
+    if (tags != NULL) {
+        memcpy(more, tags, (slots.nr + 1ul) * sizeof(*tags));
+        vfree(tags);
+        tags = more;
+    }
+    memset(map, 0, far_slots_bytes(nr));
+    far_slots_grow(&slots, map, nr);
+    vfree(old);
+    return 0;
+}
+
+int far_resize(uint32_t nr)
+{
+    if (nr > slots.nr && grow(nr) < 0)
+        return -ENOMEM;
+    slots.most = nr;
     return 0;
 }

@@ -1,21 +1,33 @@
 /* See slots.h. */
 #include "mm/far/slots.h"
 
+/* Slots behind the last one are never free. */
+static uint64_t tail(uint32_t nr)
+{
+    return nr % 64 < 63 ? ~0ull << (nr % 64 + 1) : 0;
+}
+
 void far_slots_init(struct far_slots *s, uint64_t *map, uint32_t nr)
 {
-    uint32_t words = nr / 64 + 1, tail = nr % 64 + 1;
-
     map[0] |= 1; /* slot 0 */
-    if (tail < 64)
-        map[words - 1] |= ~0ull << tail; /* slots that do not exist are never free */
-    *s = (struct far_slots){.map = map, .nr = nr};
+    map[nr / 64] |= tail(nr);
+    *s = (struct far_slots){.map = map, .nr = nr, .most = nr};
+}
+
+void far_slots_grow(struct far_slots *s, uint64_t *map, uint32_t nr)
+{
+    memcpy(map, s->map, far_slots_bytes(s->nr));
+    map[s->nr / 64] &= ~tail(s->nr);
+    map[nr / 64] |= tail(nr);
+    s->map = map;
+    s->nr = s->most = nr;
 }
 
 uint32_t far_slot_alloc(struct far_slots *s)
 {
     uint32_t words = s->nr / 64 + 1, w = s->hint;
 
-    if (s->used == s->nr)
+    if (s->used >= s->most)
         return 0;
     while (s->map[w] == UINT64_MAX)
         w = w + 1 < words ? w + 1 : 0;

@@ -9,6 +9,7 @@
 struct far_slots {
     uint64_t *map; /* bit i: slot i is in use */
     uint32_t nr;   /* slots 1..nr exist */
+    uint32_t most; /* so many may be in use */
     uint32_t used;
     uint32_t hint; /* word of the map where the search starts */
 };
@@ -20,6 +21,9 @@ static inline size_t far_slots_bytes(uint32_t nr)
 }
 /* map: far_slots_bytes(nr) zeroed bytes. nr below 2^30. */
 void far_slots_init(struct far_slots *s, uint64_t *map, uint32_t nr);
-/* 0: all are in use. */
+/* map: far_slots_bytes(nr) zeroed bytes, to go on with instead of the map there is; nr is more than
+ * there are. */
+void far_slots_grow(struct far_slots *s, uint64_t *map, uint32_t nr);
+/* 0: all that may be are in use. */
 uint32_t far_slot_alloc(struct far_slots *s);
 void far_slot_free(struct far_slots *s, uint32_t slot);
