@@ -25,7 +25,9 @@ struct proc_file {
     int64_t *value;
     int64_t min, max;
     const char *text;
-    bool metrics; /* counters in Prometheus' text format, shown without sleeping: procfs_metrics() */
+    bool control; /* store() may be called from outside, without sleeping: procfs_control() */
+    bool
+        metrics; /* counters in Prometheus' text format, shown without sleeping: procfs_metrics() */
     struct list link; /* set by procfs_register_file() */
 };
 
@@ -36,6 +38,10 @@ void procfs_register_files(struct proc_file *files, size_t n);
 
 /* Adds what all files that are metrics say. */
 void procfs_metrics(struct text_buf *out);
+
+/* Writes text to the file, as to that of /proc with this path, if it is for this. 0 or -errno;
+ * -ENOENT: there is none. */
+int procfs_control(const char *path, const char *text);
 
 /* New instances; NULL: out of memory. */
 struct filesystem *procfs_new(void);

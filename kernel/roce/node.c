@@ -212,8 +212,8 @@ static void new_numbers(struct node *n)
 
 int node_open(struct node *n)
 {
-    n->port = net_port_open(on_datagram, n);
-    if (n->port == NULL || nr_nodes == NODES_MAX)
+    n->port = nr_nodes < NODES_MAX ? net_port_open(on_datagram, n) : NULL;
+    if (n->port == NULL)
         return -ENOMEM;
     for (unsigned i = 0; i < SESSION_QPS; i++) {
         struct node_link *l = &n->link[i];
@@ -351,7 +351,21 @@ uint64_t node_poll(struct node *n, uint64_t now)
 void node_close(struct node *n, uint64_t now)
 {
     n->state = NODE_IS_LEAVING;
+    for (unsigned i = 0; i < SESSION_QPS; i++)
+        roce_abort(&n->link[i].qp);
     session_close(&n->session, now);
+}
+
+void node_free(struct node *n)
+{
+    unsigned i = 0;
+
+    for (unsigned k = 0; k < SESSION_QPS; k++)
+        assert(roce_outstanding(&n->link[k].qp) == 0);
+    while (nodes[i] != n)
+        i++;
+    nodes[i] = nodes[--nr_nodes];
+    net_port_close(n->port);
 }
 
 bool node_post(struct node *n, unsigned link, bool write, uint64_t offset, void *buf, uint32_t len,

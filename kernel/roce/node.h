@@ -70,10 +70,12 @@ uint64_t node_poll(struct node *n, uint64_t now);
 bool node_post(struct node *n, unsigned link, bool write, uint64_t offset, void *buf, uint32_t len,
                void *cookie);
 void node_kick(struct node *n, uint64_t now);
-/* Gives its memory back: nothing is posted any more, and node_poll() says so to the node until
- * node_is_closed(). */
+/* Gives its memory back: all requests are over, nothing is posted any more, and node_poll() says so
+ * to the node until node_is_closed(). */
 void node_close(struct node *n, uint64_t now);
 static inline bool node_is_closed(const struct node *n)
 {
     return n->session.state == SESSION_IDLE || n->session.state == SESSION_DOWN;
 }
+/* One that is closed or dead, or was never there, is forgotten: its memory is the caller's. */
+void node_free(struct node *n);

@@ -1,6 +1,7 @@
 /*
  * /proc/wherry/nodes: what the connections to memory nodes (node.h) are like and what the backend
- * (remote.h) did about lost ones, in Prometheus' text format. Empty without nodes.
+ * (remote.h) did about lost ones, in Prometheus' text format. Empty without nodes. What is written
+ * there is a command: "add ADDRESS[:PORT]", "remove ADDRESS".
  */
 #include "fs/metrics.h"
 #include "fs/procfs.h"
@@ -9,10 +10,13 @@
 
 #define LABELS_MAX 64u
 
+/* enum node_state; and one whose pages go to others. */
+#define DRAINING (NODE_IS_LEAVING + 1u)
 static const char *const states[] = {[NODE_IS_OPENING] = "opening",
                                      [NODE_IS_UP] = "up",
                                      [NODE_IS_DEAD] = "dead",
-                                     [NODE_IS_LEAVING] = "leaving"};
+                                     [NODE_IS_LEAVING] = "leaving",
+                                     [DRAINING] = "draining"};
 /* The links of a node: enum far_class. */
 static const char *const links[] = {
     [FAR_DEMAND] = "demand", [FAR_PREFETCH] = "prefetch", [FAR_EVICT] = "evict"};
@@ -23,6 +27,11 @@ static size_t label_node(char labels[LABELS_MAX], unsigned i)
 
     return (size_t)ksnprintf(labels, LABELS_MAX, "node=\"%u.%u.%u.%u\"", ip >> 24, ip >> 16 & 255,
                              ip >> 8 & 255, ip & 255);
+}
+
+static unsigned state_of(const struct mirror *m)
+{
+    return m->leaving && m->node.state == NODE_IS_UP ? DRAINING : m->node.state;
 }
 
 static const struct roce_qp *qp_of(unsigned i, unsigned link)
@@ -42,6 +51,16 @@ static uint64_t stale(const struct mirror *m)
     return m->nr_stale;
 }
 
+static uint64_t pages(const struct mirror *m)
+{
+    return m->places.used;
+}
+
+static uint64_t hedged(const struct mirror *m)
+{
+    return m->hedged;
+}
+
 static uint64_t memory(const struct mirror *m)
 {
     return m->node.session.length;
@@ -53,6 +72,9 @@ static const struct {
 } of_nodes[] = {
     {"wherry_node_lost_total", "counter", "times it did not answer any more", lost},
     {"wherry_node_stale_pages", "gauge", "pages that it should have and has not yet", stale},
+    {"wherry_node_pages", "gauge", "pages that lie on it, and places for such", pages},
+    {"wherry_node_hedged_total", "counter", "reads of it that were asked of another as well",
+     hedged},
     {"wherry_node_bytes", "gauge", "memory that it lends", memory},
 };
 
@@ -66,7 +88,7 @@ static void show_nodes(struct text_buf *out)
             size_t n = label_node(labels, i);
 
             ksnprintf(labels + n, sizeof(labels) - n, ",state=\"%s\"", states[s]);
-            metric_value(out, "wherry_node_state", labels, remote_mirrors[i]->node.state == s);
+            metric_value(out, "wherry_node_state", labels, state_of(remote_mirrors[i]) == s);
         }
     for (unsigned k = 0; k < ARRAY_SIZE(of_nodes); k++) {
         metric_begin(out, of_nodes[k].name, of_nodes[k].type, of_nodes[k].help);
@@ -137,6 +159,13 @@ static void show(struct text_buf *out)
          remote_stats.replicated},
         {"wherry_nodes_failovers_total", "reads that were asked for again, mostly of another node",
          remote_stats.failovers},
+        {"wherry_nodes_hedged_total", "reads that were asked of a second node, as one was slow",
+         remote_stats.hedged},
+        {"wherry_nodes_hedges_won_total", "of these those that the second answered first",
+         remote_stats.hedges_won},
+        {"wherry_nodes_moved_total", "pages that left a node for another", remote_stats.moved},
+        {"wherry_nodes_pages_lost_total", "pages that no node has any more",
+         remote_stats.pages_lost},
     };
 
     if (remote_nr == 0)
@@ -150,8 +179,12 @@ static void show(struct text_buf *out)
     show_counters(out);
 }
 
-static struct proc_file files[] = {
-    {.path = "/proc/wherry/nodes", .mode = 0444, .show = show, .metrics = true}};
+static struct proc_file files[] = {{.path = "/proc/wherry/nodes",
+                                    .mode = 0644,
+                                    .show = show,
+                                    .store = members_command,
+                                    .metrics = true,
+                                    .control = true}};
 
 static int register_files(void)
 {

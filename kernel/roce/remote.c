@@ -1,8 +1,8 @@
 /*
  * Far memory on memory nodes: a backend of mm/far (backend.h) whose pages lie on one node, or on
- * each of several (node.h). A page is written when every node that is there has it, and read from
- * any of them that is known to have it. Transfers wait in a queue, in order, while a node has no
- * room or none is there.
+ * some of several (node.h, places.c). A page is written when every node that it lies on and that is
+ * there has it, and read from any of them that is known to have it. Transfers wait in a queue while
+ * a node has no room or none is there.
  */
 #include "roce/remote.h"
 
@@ -18,56 +18,12 @@
 
 #define LEAVE_LIMIT_NS (200 * NSEC_PER_MSEC)
 
-struct mirror *remote_mirrors[MIRRORS_MAX];
-unsigned remote_nr;
-uint64_t *remote_written, *remote_writing;
-uint32_t remote_slots;
 struct remote_stats remote_stats;
 
 static struct list waiting = LIST_INIT(waiting);
 static uint64_t due;
-static bool replicating;
-static unsigned turn; /* whose turn it is to be read from */
+static bool busy; /* with copies, in the background */
 static struct timer wake;
-
-void remote_mark_stale(struct mirror *m, uint32_t slot)
-{
-    if (!slot_is_set(m->stale, slot)) {
-        m->stale[slot / 64] |= 1ull << slot % 64;
-        m->nr_stale++;
-    }
-}
-
-void remote_mark_fresh(struct mirror *m, uint32_t slot)
-{
-    if (slot_is_set(m->stale, slot)) {
-        m->stale[slot / 64] &= ~(1ull << slot % 64);
-        m->nr_stale--;
-    }
-}
-
-struct mirror *remote_source(uint32_t slot, unsigned try)
-{
-    for (unsigned i = 0; i < remote_nr; i++) {
-        struct mirror *m = remote_mirrors[(turn + try + i) % remote_nr];
-
-        if (m->node.state == NODE_IS_UP && !slot_is_set(m->stale, slot))
-            return m;
-    }
-    return NULL;
-}
-
-/* May a node that has the slot come back? */
-static bool hope(uint32_t slot, bool write)
-{
-    for (unsigned i = 0; i < remote_nr; i++) {
-        const struct mirror *m = remote_mirrors[i];
-
-        if (m->node.state != NODE_IS_DEAD && (write || !slot_is_set(m->stale, slot)))
-            return true;
-    }
-    return false;
-}
 
 /* ---- Requests ---- */
 
@@ -76,46 +32,42 @@ static void *place_of(const struct far_io *io)
     return phys_to_virt(io->page);
 }
 
-static uint64_t offset_of(const struct far_io *io)
+/* A part of a page is not hedged: nobody waits for it. */
+static bool post_part(struct far_io *io)
 {
-    return (io->slot - 1ull) * PAGE_SIZE + io->at;
+    struct mirror *m = remote_source(io->slot, 0);
+
+    return m != NULL && node_post(&m->node, io->class, false, remote_offset(m, io->slot) + io->at,
+                                  place_of(io), io->len, io);
 }
 
-static bool post_read(struct far_io *io)
-{
-    struct mirror *m = remote_source(io->slot, io->tries);
-
-    if (m == NULL ||
-        !node_post(&m->node, io->class, false, offset_of(io), place_of(io), io->len, io))
-        return false;
-    turn++;
-    return true;
-}
-
-/* To all nodes at once; the others lack it from now on. */
+/* To all of its nodes at once; those that are not there lack it from now on. */
 static bool post_write(struct far_io *io)
 {
     unsigned up = 0;
 
+    remote_place(io->slot);
     for (unsigned i = 0; i < remote_nr; i++) {
-        const struct node *n = &remote_mirrors[i]->node;
+        const struct mirror *m = remote_mirrors[i];
 
-        if (n->state != NODE_IS_UP)
+        if (m->node.state != NODE_IS_UP || !remote_lies_on(m, io->slot))
             continue;
-        if (roce_room(&n->link[io->class].qp) == 0)
+        if (roce_room(&m->node.link[io->class].qp) == 0)
             return false;
         up++;
     }
     if (up == 0)
         return false;
     io->left = io->good = 0;
-    remote_written[io->slot / 64] |= 1ull << io->slot % 64;
     remote_writing[io->slot / 64] |= 1ull << io->slot % 64;
+    replicate_overtaken(io->slot);
     for (unsigned i = 0; i < remote_nr; i++) {
         struct mirror *m = remote_mirrors[i];
 
-        replicate_overtaken(m, io->slot);
-        if (node_post(&m->node, io->class, true, offset_of(io), place_of(io), PAGE_SIZE, io))
+        if (!remote_lies_on(m, io->slot))
+            continue;
+        if (node_post(&m->node, io->class, true, remote_offset(m, io->slot), place_of(io),
+                      PAGE_SIZE, io))
             io->left++;
         else
             remote_mark_stale(m, io->slot);
@@ -123,28 +75,46 @@ static bool post_write(struct far_io *io)
     return io->left > 0;
 }
 
+static bool post(struct far_io *io)
+{
+    if (io->class == FAR_EVICT)
+        return post_write(io);
+    return io->len == PAGE_SIZE ? reads_post(io, clock_mono_ns()) : post_part(io);
+}
+
+/* A page whose node is away does not hold up those of other nodes. */
 static void pump(void)
 {
-    while (!list_empty(&waiting)) {
-        struct far_io *io = list_first(&waiting, struct far_io, link);
-        bool write = io->class == FAR_EVICT;
+    static struct list hopeless = LIST_INIT(hopeless);
+    struct far_io *io;
 
-        if (unlikely(!hope(io->slot, write))) {
-            list_remove(&io->link);
-            far_io_done(io, -EIO);
+    list_for_each_safe (next, &waiting, struct far_io, link) {
+        bool hope = remote_hope(next->slot, next->class == FAR_EVICT);
+
+        if (hope && !post(next))
             continue;
-        }
-        if (!(write ? post_write(io) : post_read(io)))
-            break;
-        list_remove(&io->link);
+        list_remove(&next->link);
+        if (unlikely(!hope))
+            list_push_back(&hopeless, &next->link);
     }
+    /* Whoever hears of it may ask for another page at once. */
+    while (unlikely((io = list_first(&hopeless, struct far_io, link)) != NULL)) {
+        list_remove(&io->link);
+        far_io_done(io, -EIO);
+    }
+}
+
+void remote_again(struct far_io *io)
+{
+    remote_stats.failovers++;
+    list_push_front(&waiting, &io->link);
 }
 
 void node_landed(void *cookie, phys_t page)
 {
     struct far_io *io = cookie;
 
-    if (replicate_landed(cookie, page))
+    if (reads_landed(cookie, page) || replicate_landed(cookie, page))
         return;
     frame_put(io->page);
     io->page = page;
@@ -159,15 +129,13 @@ void node_done(struct node *n, void *cookie, int status)
 {
     struct far_io *io = cookie;
 
-    if (replicate_done(cookie, status))
+    if (reads_done(cookie, status) || replicate_done(cookie, status))
         return;
     if (io->class != FAR_EVICT) {
-        if (status == 0) {
+        if (status == 0)
             far_io_done(io, 0);
-        } else { /* the connection has failed: from another one, or again */
-            remote_stats.failovers++;
-            list_push_front(&waiting, &io->link);
-        }
+        else /* the connection has failed: from another one, or again */
+            remote_again(io);
         return;
     }
     if (status == 0) {
@@ -192,35 +160,57 @@ void node_lost(struct node *n)
             n->ip >> 8 & 255, n->ip & 255, n->why);
 }
 
+static void tell_given_up(void)
+{
+    uint32_t n = remote_give_up();
+
+    if (n > 0)
+        kprintf("wherry: no memory node has %u pages any more: they are lost\n", n);
+}
+
 void node_back(struct node *n, bool empty)
 {
     struct mirror *m = mirror_of(n);
 
+    if (!m->joined)
+        return; /* members.c takes it in */
     for (uint32_t slot = 1; empty && slot <= remote_slots; slot++)
-        if (slot_is_set(remote_written, slot))
+        if (remote_lies_on(m, slot))
             remote_mark_stale(m, slot);
     kprintf("wherry: memory node %u.%u.%u.%u is back%s, and lacks %lu pages\n", n->ip >> 24,
             n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255, empty ? ", empty" : "", m->nr_stale);
+    if (empty)
+        tell_given_up();
+    balance_wake();
 }
 
-/* Before it ever was there remote_config.c says so. */
+/* Before it ever was there remote_config.c or members.c say so. */
 void node_dead(struct node *n)
 {
-    if (n->losses > 0)
-        kprintf("wherry: memory node %u.%u.%u.%u %s: what it held is lost\n", n->ip >> 24,
-                n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255,
-                n->session.error == -ESTALE ? "has forgotten us" : "refuses to go on");
+    if (!mirror_of(n)->joined)
+        return;
+    kprintf("wherry: memory node %u.%u.%u.%u %s: what it held is lost\n", n->ip >> 24,
+            n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255,
+            n->session.error == -ESTALE ? "has forgotten us" : "refuses to go on");
+    tell_given_up();
+    members_changed();
 }
 
 /* ---- The backend ---- */
 
 static void step(uint64_t now)
 {
+    bool moving;
+
     due = UINT64_MAX;
     for (unsigned i = 0; i < remote_nr; i++)
         due = MIN(due, node_poll(&remote_mirrors[i]->node, now));
+    members_run(now);
     pump();
-    replicating = replicate_run();
+    due = MIN(due, reads_hedge(now));
+    moving = balance_run(now);
+    busy = replicate_run() || moving;
+    due = MIN(due, balance_deadline());
     for (unsigned i = 0; i < remote_nr; i++)
         node_kick(&remote_mirrors[i]->node, now);
 }
@@ -258,11 +248,20 @@ static bool remote_arm(void)
 
 static bool remote_idle(void)
 {
-    return clock_mono_ns() < due && !replicating;
+    return clock_mono_ns() < due && !busy;
+}
+
+/* The page is nobody's any more. */
+static void remote_forget(uint32_t slot)
+{
+    for (unsigned i = 0; i < remote_nr; i++)
+        if (remote_lies_on(remote_mirrors[i], slot))
+            remote_give_place(remote_mirrors[i], slot);
 }
 
 static struct far_backend remote = {.name = "memory node",
                                     .submit = remote_submit,
+                                    .forget = remote_forget,
                                     .kick = remote_kick,
                                     .poll = remote_poll,
                                     .arm = remote_arm,
@@ -289,28 +288,13 @@ static void farewell(void)
     }
 }
 
-static uint64_t *map_of_slots(void)
-{
-    size_t bytes = (remote_slots / 64 + 1) * sizeof(uint64_t);
-    uint64_t *map = vmalloc(bytes);
-
-    if (map != NULL)
-        memset(map, 0, bytes);
-    return map;
-}
-
 int remote_start(void)
 {
     timer_init(&wake, nothing);
-    remote_written = map_of_slots();
-    remote_writing = map_of_slots();
-    if (remote_written == NULL || remote_writing == NULL)
+    for (unsigned i = 0; i < remote_nr; i++)
+        remote_mirrors[i]->joined = true;
+    if (remote_grow(members_capacity()) < 0)
         return -ENOMEM;
-    for (unsigned i = 0; i < remote_nr; i++) {
-        remote_mirrors[i]->stale = map_of_slots();
-        if (remote_mirrors[i]->stale == NULL)
-            return -ENOMEM;
-    }
     remote.slots = remote_slots;
     power_register_farewell(farewell);
     return far_use(&remote);

@@ -1,6 +1,8 @@
 /*
- * Far memory on memory nodes, from the command line: wherry.far.node=ADDRESS[:PORT] for each node
- * (all hold all pages), wherry.far.size=SIZE, wherry.far.key=HEX. At boot all nodes must answer.
+ * Far memory on memory nodes, from the command line: wherry.far.node=ADDRESS[:PORT] for each node,
+ * wherry.far.copies=N (nodes that a page lies on; not given: all), wherry.far.size=SIZE of each
+ * node, wherry.far.key=HEX. At boot all nodes must answer. What was said of nodes holds for those
+ * that are added later.
  */
 #include "lib/cmdline.h"
 #include "lib/init.h"
@@ -23,29 +25,38 @@ static uint64_t size;
 static uint8_t secret[SESSION_SECRET_MAX];
 static size_t secret_len;
 
-static int node_option(const char *value)
+int remote_parse(const char *text, uint32_t *ip, uint16_t *port)
 {
-    uint32_t ip = 0;
     uint64_t n;
 
-    if (value == NULL || nr_given == MIRRORS_MAX)
-        return -EINVAL;
+    *ip = 0;
     for (unsigned i = 0; i < 4; i++) {
-        value = parse_u64(value, &n);
-        if (value == NULL || n > 255 || (i < 3 && *value++ != '.'))
+        text = parse_u64(text, &n);
+        if (text == NULL || n > 255 || (i < 3 && *text++ != '.'))
             return -EINVAL;
-        ip = ip << 8 | (uint32_t)n;
+        *ip = *ip << 8 | (uint32_t)n;
     }
     n = NODE_PORT;
-    if (*value == ':')
-        value = parse_u64(value + 1, &n);
-    if (value == NULL || *value != '\0' || n < 1 || n > UINT16_MAX || ip == 0)
+    if (*text == ':')
+        text = parse_u64(text + 1, &n);
+    if (text == NULL || *text != '\0' || n < 1 || n > UINT16_MAX || *ip == 0)
+        return -EINVAL;
+    *port = (uint16_t)n;
+    return 0;
+}
+
+static int node_option(const char *value)
+{
+    uint32_t ip;
+    uint16_t port;
+
+    if (value == NULL || nr_given == MIRRORS_MAX || remote_parse(value, &ip, &port) < 0)
         return -EINVAL;
     for (unsigned i = 0; i < nr_given; i++)
         if (given[i].ip == ip)
             return -EINVAL;
     given[nr_given].ip = ip;
-    given[nr_given++].port = (uint16_t)n;
+    given[nr_given++].port = port;
     return 0;
 }
 CMDLINE("wherry.far.node", node_option);
@@ -58,6 +69,18 @@ static int size_option(const char *value)
                                                                                          : -EINVAL;
 }
 CMDLINE("wherry.far.size", size_option);
+
+static int copies_option(const char *value)
+{
+    uint64_t n;
+
+    value = value ? parse_u64(value, &n) : NULL;
+    if (value == NULL || *value != '\0' || n < 1 || n > MIRRORS_MAX)
+        return -EINVAL;
+    remote_copies = (unsigned)n;
+    return 0;
+}
+CMDLINE("wherry.far.copies", copies_option);
 
 static int hex(char c)
 {
@@ -75,7 +98,7 @@ static int key_option(const char *value)
 }
 CMDLINE("wherry.far.key", key_option);
 
-static const char *why(int error)
+const char *remote_why(int error)
 {
     switch (error) {
     case -EACCES:
@@ -94,23 +117,33 @@ static const char *why(int error)
     }
 }
 
-static struct mirror *make(unsigned i)
+struct mirror *remote_open(uint32_t ip, uint16_t port)
 {
     struct mirror *m = vmalloc(sizeof(*m));
 
     if (m == NULL)
         return NULL;
     memset(m, 0, sizeof(*m));
-    m->node.ip = given[i].ip;
-    m->node.control_port = given[i].port;
-    m->node.several = nr_given > 1;
-    m->node.session.want = ALIGN_UP(size, PAGE_SIZE);
+    m->node.ip = ip;
+    m->node.control_port = port;
+    m->node.several = nr_given > 1 && remote_copies != 1;
+    m->node.session.want = (uint64_t)remote_room * PAGE_SIZE;
     m->node.session.secret_len = secret_len;
     memcpy(m->node.session.secret, secret, secret_len);
     strlcpy(m->node.session.name, "wherry", sizeof(m->node.session.name));
-    if (node_open(&m->node) < 0)
+    if (remote_map(m) < 0 || node_open(&m->node) < 0) {
+        remote_unmap(m);
+        vfree(m);
         return NULL;
+    }
     return m;
+}
+
+void remote_close(struct mirror *m)
+{
+    node_free(&m->node);
+    remote_unmap(m);
+    vfree(m);
 }
 
 /* Waits until a node is there; the scheduler does not run yet: this loop is all there is. */
@@ -127,7 +160,7 @@ static int await(struct node *n)
         return 0;
     kprintf("wherry: memory node %u.%u.%u.%u:%u cannot be used: %s\n", n->ip >> 24,
             n->ip >> 16 & 255, n->ip >> 8 & 255, n->ip & 255, n->control_port,
-            why(n->session.error));
+            remote_why(n->session.error));
     return -EIO;
 }
 
@@ -143,9 +176,9 @@ static int start(void)
     }
     roce_crc_init();
     roce_crc_choose(clock_mono_ns);
-    remote_slots = (uint32_t)(size / PAGE_SIZE);
+    remote_room = (uint32_t)(ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE);
     for (unsigned i = 0; r == 0 && i < nr_given; i++) {
-        struct mirror *m = make(i);
+        struct mirror *m = remote_open(given[i].ip, given[i].port);
 
         if (m == NULL)
             return -ENOMEM;

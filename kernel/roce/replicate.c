@@ -3,7 +3,9 @@
  * such slots are marked, and copied from another node in the background, a few at a time. What the
  * backend writes meanwhile is newer. Requests of a connection are carried out in their order, and
  * copies are written by the same one: so it is enough that a copy is not read while its slot is
- * being written, and not written when that has begun since it was read. See remote.h.
+ * being written, and not written when that has begun since it was read. A slot's place on a node
+ * goes when the slot is nobody's any more, or lies elsewhere: a copy of it is then out of date,
+ * too. See remote.h.
  */
 #include "mm/frame.h"
 #include "roce/remote.h"
@@ -25,7 +27,6 @@ struct copy {
 
 static struct copy copies[COPIES];
 static unsigned nr_copies;
-static uint32_t scan[MIRRORS_MAX]; /* the word of each map where to go on */
 
 static struct copy *copy_of(void *cookie)
 {
@@ -40,34 +41,43 @@ static void end(struct copy *c)
     nr_copies--;
 }
 
-void replicate_overtaken(const struct mirror *m, uint32_t slot)
+void replicate_overtaken(uint32_t slot)
 {
     for (struct copy *c = copies; nr_copies > 0 && c < copies + COPIES; c++)
-        if (c->to == m && c->slot == slot)
+        if (c->to != NULL && c->slot == slot)
             c->overtaken = true;
+}
+
+bool replicate_busy(uint32_t slot)
+{
+    for (const struct copy *c = copies; nr_copies > 0 && c < copies + COPIES; c++)
+        if (c->to != NULL && c->slot == slot)
+            return true;
+    return false;
 }
 
 static bool copying(const struct mirror *m, uint32_t slot)
 {
-    for (const struct copy *c = copies; c < copies + COPIES; c++)
+    for (const struct copy *c = copies; nr_copies > 0 && c < copies + COPIES; c++)
         if (c->to == m && c->slot == slot)
             return true;
     return false;
 }
 
+/* False: no other can be begun now either. */
 static bool begin(struct mirror *m, uint32_t slot)
 {
     struct mirror *from = remote_source(slot, 0);
     struct copy *c = copies;
 
     if (from == NULL)
-        return false;
+        return true; /* until a node is back */
     while (c->to != NULL)
         c++;
     if (c->page == 0 && !(c->page = frame_alloc(0)))
         return false;
     *c = (struct copy){.to = m, .slot = slot, .page = c->page};
-    if (!node_post(&from->node, LINK_READ, false, (slot - 1ull) * PAGE_SIZE, phys_to_virt(c->page),
+    if (!node_post(&from->node, LINK_READ, false, remote_offset(from, slot), phys_to_virt(c->page),
                    PAGE_SIZE, c)) {
         c->to = NULL;
         return false;
@@ -77,22 +87,21 @@ static bool begin(struct mirror *m, uint32_t slot)
 }
 
 /* The next marked slots of one node. */
-static void run(unsigned i)
+static void run(struct mirror *m)
 {
-    struct mirror *m = remote_mirrors[i];
     uint32_t words = remote_slots / 64 + 1;
 
     for (unsigned n = 0; n < MIN(SCAN_WORDS, words) && nr_copies < COPIES; n++) {
-        uint64_t bits = m->stale[scan[i]];
+        uint64_t bits = m->stale[m->scan];
 
         for (; bits != 0 && nr_copies < COPIES; bits &= bits - 1) {
-            uint32_t slot = scan[i] * 64 + (uint32_t)__builtin_ctzll(bits);
+            uint32_t slot = m->scan * 64 + (uint32_t)__builtin_ctzll(bits);
 
             if (!copying(m, slot) && !slot_is_set(remote_writing, slot) && !begin(m, slot))
                 return;
         }
         if (bits == 0)
-            scan[i] = scan[i] + 1 < words ? scan[i] + 1 : 0;
+            m->scan = m->scan + 1 < words ? m->scan + 1 : 0;
     }
 }
 
@@ -101,9 +110,11 @@ bool replicate_run(void)
     bool wanted = nr_copies > 0;
 
     for (unsigned i = 0; i < remote_nr; i++) {
-        if (remote_mirrors[i]->nr_stale == 0 || remote_mirrors[i]->node.state != NODE_IS_UP)
+        struct mirror *m = remote_mirrors[i];
+
+        if (m->nr_stale == 0 || m->leaving || m->node.state != NODE_IS_UP)
             continue;
-        run(i);
+        run(m);
         wanted = true;
     }
     return wanted;
@@ -130,7 +141,7 @@ bool replicate_done(void *cookie, int status)
         end(c); /* it is still marked, or what the backend wrote is there */
     } else if (!c->writing) {
         c->writing = true;
-        if (!node_post(&c->to->node, LINK_WRITE, true, (c->slot - 1ull) * PAGE_SIZE,
+        if (!node_post(&c->to->node, LINK_WRITE, true, remote_offset(c->to, c->slot),
                        phys_to_virt(c->page), PAGE_SIZE, c))
             end(c);
     } else {

@@ -44,12 +44,17 @@ static inline uint64_t roce_rtt_srtt(const struct roce_rtt *r)
     return r->measured ? r->srtt8 / 8 : r->first;
 }
 
+/* A time in which most are answered: the timeout without its bounds and its doubling. */
+static inline uint64_t roce_rtt_most(const struct roce_rtt *r)
+{
+    return r->measured ? r->srtt8 / 8 + r->rttvar4 : r->first;
+}
+
 /* The timeout now: §2.4, §5.5. */
 static inline uint64_t roce_rtt_rto(const struct roce_rtt *r)
 {
-    uint64_t rto = r->measured ? r->srtt8 / 8 + r->rttvar4 : r->first;
+    uint64_t rto = MAX(roce_rtt_most(r), r->min) << r->backoff;
 
-    rto = MAX(rto, r->min) << r->backoff;
     return MIN(rto, r->max);
 }
 
