@@ -92,7 +92,11 @@ static int store_limit(const char *s)
 
 static struct proc_file files[] = {
     {.path = "/proc/wherry/far", .mode = 0444, .show = show, .metrics = true},
-    {.path = "/proc/sys/wherry/far_local", .mode = 0644, .show = show_limit, .store = store_limit},
+    {.path = "/proc/sys/wherry/far_local",
+     .mode = 0644,
+     .show = show_limit,
+     .store = store_limit,
+     .control = true},
 };
 
 static int register_files(void)

@@ -317,6 +317,14 @@ void procfs_metrics(struct text_buf *out)
             p->show(out);
 }
 
+int procfs_control(const char *path, const char *text)
+{
+    list_for_each (p, &registered, struct proc_file, link)
+        if (p->control && strcmp(p->path, path) == 0)
+            return p->store(text);
+    return -ENOENT;
+}
+
 int procfs_register(const char *path, uint32_t mode, void (*show)(struct text_buf *out))
 {
     struct proc_file *p = kzalloc(sizeof(*p));
