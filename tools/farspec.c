@@ -74,17 +74,21 @@ static bool word(struct farspec *f, const char *text, struct why *w)
     else if (strncmp(text, "verify=", n) == 0 && n == 7)
         ok = (!strcmp(value, "off") || !strcmp(value, "checksum") || !strcmp(value, "encrypt")) &&
              copy(f->verify, sizeof(f->verify), value);
+    else if (strncmp(text, "copies=", n) == 0 && n == 7)
+        ok = value[0] >= '1' && value[0] <= '0' + FARS_MAX && !value[1] &&
+             copy(f->copies, sizeof(f->copies), value);
     else if (strncmp(text, "key=", n) == 0 && n == 4)
         ok = *value && (f->key_file = xstrdup(value));
     else if (strncmp(text, "ip=", n) == 0 && n == 3 && f->has_net)
         ok = set_node(f, value);
     else
-        return because(w, "--far: unknown word %s (size=, local=, prefetch=, verify=, key=%s)",
-                       text, f->has_net ? ", ip=" : "");
+        return because(
+            w, "--far: unknown word %s (size=, copies=, local=, prefetch=, verify=, key=%s)", text,
+            f->has_net ? ", ip=" : "");
     return ok || because(w,
-                         "--far: %s: write size=1G, local=64M or local=25%%, "
-                         "prefetch=none|sequential|trend|guide:NAME, verify=checksum|encrypt|off, "
-                         "key=FILE, ip=ADDRESS",
+                         "--far: %s: write size=1G, copies=1, local=64M or local=25%%, "
+                         "prefetch=none|sequential|trend|guide:NAME, "
+                         "verify=checksum|encrypt|off, key=FILE, ip=ADDRESS",
                          text);
 }
 
@@ -188,6 +192,7 @@ bool farspec_words(const struct farspec *f, size_t count, struct words *out, str
         const char *name;
         size_t offset;
     } words[] = {{"size", offsetof(struct farspec, size)},
+                 {"copies", offsetof(struct farspec, copies)},
                  {"local", offsetof(struct farspec, local)},
                  {"prefetch", offsetof(struct farspec, prefetch)},
                  {"verify", offsetof(struct farspec, verify)}};

@@ -7,7 +7,7 @@
 
 #include "netspec.h"
 
-#define FARS_MAX 4 /* nodes: each holds all pages */
+#define FARS_MAX 8 /* kernel/roce/remote.h */
 
 struct farspec {
     char node[16]; /* address */
@@ -15,7 +15,7 @@ struct farspec {
     struct netspec net;
     bool has_net;
     /* Of all nodes: given with any of them. Empty: not given. */
-    char size[24], local[24], prefetch[32], verify[12];
+    char size[24], local[24], prefetch[32], verify[12], copies[4];
     char *key_file;
     char *guide; /* prefetch=guide:NAME or guide:FILE: what stands behind the colon; NULL: none */
 };

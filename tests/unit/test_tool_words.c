@@ -310,7 +310,8 @@ static void far_memory_reads_as_it_is_written(void **state)
     struct why w;
 
     (void)state;
-    assert_true(farspec_parse("10.0.0.9:7000,size=16G,local=25%,prefetch=trend", &f[0], &w));
+    assert_true(
+        farspec_parse("10.0.0.9:7000,size=16G,copies=2,local=25%,prefetch=trend", &f[0], &w));
     assert_false(f[0].has_net);
     assert_true(farspec_parse("unix:/tmp/s,ip=10.89.0.1,prefetch=guide:./my/walk.so,verify=encrypt",
                               &f[1], &w));
@@ -319,8 +320,8 @@ static void far_memory_reads_as_it_is_written(void **state)
     assert_true(farspec_words(f, 2, &out, &w));
     static const char *const words[] = {
         "wherry.far.node=10.0.0.9:7000", "wherry.far.node=10.89.0.1", "wherry.far.guide=walk",
-        "wherry.far.size=16G",           "wherry.far.local=25%",      "wherry.far.prefetch=trend",
-        "wherry.far.verify=encrypt"};
+        "wherry.far.size=16G",           "wherry.far.copies=2",       "wherry.far.local=25%",
+        "wherry.far.prefetch=trend",     "wherry.far.verify=encrypt"};
     assert_int_equal(out.n, ARRAY_LEN(words));
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         assert_string_equal(out.v[i], words[i]);
@@ -339,6 +340,9 @@ static void wrong_far_memory_is_refused(void **state)
         "10.0.0.9,size=",
         "10.0.0.9,size=1X",
         "10.0.0.9,size=10%",
+        "10.0.0.9,copies=0",
+        "10.0.0.9,copies=9",
+        "10.0.0.9,copies=12",
         "10.0.0.9,local=0%",
         "10.0.0.9,local=101%",
         "10.0.0.9,prefetch=best",
