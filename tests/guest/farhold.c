@@ -151,9 +151,9 @@ static void give_back(FILE *to)
     pages = 0;
 }
 
-static void set_limit(FILE *to, const char *value)
+static void write_to(FILE *to, const char *path, const char *value)
 {
-    int fd = open("/proc/sys/wherry/far_local", O_WRONLY);
+    int fd = open(path, O_WRONLY);
 
     fprintf(to, "%s\n", fd >= 0 && write(fd, value, strlen(value)) > 0 ? "done" : strerror(errno));
     close(fd);
@@ -170,7 +170,9 @@ static void command(FILE *to, const char *line)
     } else if (strncmp(line, "/proc/", 6) == 0) {
         show(to, line);
     } else if (strncmp(line, "limit ", 6) == 0) {
-        set_limit(to, line + 6);
+        write_to(to, "/proc/sys/wherry/far_local", line + 6);
+    } else if (strncmp(line, "nodes ", 6) == 0) {
+        write_to(to, "/proc/wherry/nodes", line + 6);
     } else if (strcmp(line, "unmap") == 0) {
         give_back(to);
     } else if (strcmp(line, "end") == 0) {
