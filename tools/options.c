@@ -183,8 +183,10 @@ static const struct option {
      "queues=2; repeatable: another card"},
     {OPT_FAR, "far", 0, ARG, "NODE[,WORDS]",
      "memory of a wherry memnode for pages that are not in use; NODE: ADDRESS[:PORT],\n"
-     "unix:SOCKET or vhost-user:SOCKET[,ip=ADDRESS]; WORDS: size=1G (needed), local=64M or 25%,\n"
-     "prefetch=none|sequential|trend|guide:NAME, verify=checksum|encrypt|off, key=FILE; repeatable: a mirror"},
+     "unix:SOCKET or vhost-user:SOCKET[,ip=ADDRESS]; WORDS: size=1G (needed), copies=1,\n"
+     "local=64M or 25%, prefetch=none|sequential|trend|guide:NAME,\n"
+     "verify=checksum|encrypt|off, key=FILE;\n"
+     "repeatable: another node, a mirror if copies= does not say otherwise"},
     {OPT_ENV, "env", 'e', ARG, "NAME=VALUE", "environment of the program; repeatable"},
     {OPT_VOLUME, "volume", 'v', ARG, "HOST[:GUEST][:ro]",
      "copy a file or directory into the guest (its changes stay there);\n"

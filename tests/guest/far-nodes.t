@@ -16,7 +16,7 @@ a=10.99.0.3
 b=10.99.0.4
 c=10.99.0.5
 for address in $a $b $c; do
-    ip -n "$netns" addr add $address/24 dev wt0 || plan_skip "cannot add an address to the tap interface"
+    ip -n "$netns" addr add "$address"/24 dev wt0 || plan_skip "cannot add an address to the tap interface"
 done
 
 node() { # ADDRESS: starts one there; $node is its process
@@ -154,6 +154,13 @@ ok $? "no node was lost, and no transfer failed"
 diag "$(value /proc/wherry/nodes wherry_nodes_moved_total) pages moved"
 [ "$(post $key /proc/sys/wherry/far_local 6M)" = 200 ] && [ "$(value /proc/wherry/far wherry_far_limit_pages)" = 1536 ]
 ok $? "the local share is changed from outside"
+tell unmap
+nothing_lies_there() {
+    [ "$(value /proc/wherry/far wherry_far_slots_used)" = 0 ] && [ "$(of_node pages $b)" = 0 ] &&
+        [ "$(of_node pages $c)" = 0 ]
+}
+until_true 20 nothing_lies_there
+ok $? "all is unmapped: nothing lies on a node"
 ends_well "stripes"
 
 # ---- Mirrors ----
@@ -169,7 +176,7 @@ for _ in 1 2 3; do
     sleep 0.3
     kill -CONT "$node_b"
     stall=$(value stall stall_ms)
-    [ "${stall:-9999}" -le $worst ] || worst=$stall
+    [ "${stall:-9999}" -le "$worst" ] || worst=$stall
 done
 diag "one stopped for 300 ms three times: a page took $worst ms at most; $(($(value /proc/wherry/nodes \
     wherry_nodes_hedges_won_total) - hedged)) of $(value /proc/wherry/nodes wherry_nodes_hedged_total) second answers came first"

@@ -135,6 +135,38 @@ static void any_sequence(void **state)
     }
 }
 
+/* What is taken stays taken, and the new ones are free; then no more than is said. */
+static void any_growth(void **state)
+{
+    for (uint32_t n = 0; n < 4000; n++) {
+        struct model m;
+        uint32_t nr = 1 + below(300), more = nr + 1 + below(300), most;
+        uint64_t *old;
+
+        setup(&m, nr);
+        while (m.used < nr && below(nr) > 0)
+            take(&m);
+        old = m.map;
+        m.map = calloc(1, far_slots_bytes(more));
+        far_slots_grow(&m.s, m.map, more);
+        free(old);
+        m.nr = more;
+        m.taken = realloc(m.taken, more + 1);
+        memset(m.taken + nr + 1, 0, more - nr);
+        m.list = realloc(m.list, (more + 1) * sizeof(*m.list));
+        same(&m);
+        most = m.s.most = below(more + 1);
+        while (m.used < most)
+            assert_int_not_equal(take(&m), 0);
+        assert_int_equal(far_slot_alloc(&m.s), 0);
+        m.s.most = more;
+        while (m.used < more)
+            take(&m);
+        same(&m);
+        teardown(&m);
+    }
+}
+
 /* Pages that leave one after the other lie side by side. */
 static void side_by_side(void **state)
 {
@@ -193,7 +225,8 @@ static void not_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_size), cmocka_unit_test(any_sequence),
-                                       cmocka_unit_test(side_by_side), cmocka_unit_test(not_taken)};
+                                       cmocka_unit_test(any_growth), cmocka_unit_test(side_by_side),
+                                       cmocka_unit_test(not_taken)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
