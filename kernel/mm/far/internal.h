@@ -34,7 +34,7 @@ int far_wait_room(void);
 /* The page at va leaves, if it is clean, unused and nobody else's. */
 bool far_evict_clean(virt_t va, uint64_t *pte);
 /* Takes the backend into use: 0 or -ENOMEM. cipher: for FAR_VERIFY_ENCRYPT. */
-int far_start(const struct far_backend *b, enum far_verify verify, const struct far_cipher *cipher);
+int far_start(const struct far_backend *b, enum far_verify how, const struct far_cipher *cipher);
 
 /* fault.c */
 extern const struct far_prefetcher *far_prefetcher;

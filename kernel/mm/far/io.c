@@ -31,6 +31,7 @@ static phys_t copies[COPIES];
 static unsigned nr_copies;
 static struct far_slots slots;
 static uint32_t *words; /* of all frames */
+static enum far_verify verify;
 static struct waitq room = WAITQ_INIT(room);
 
 uint32_t *far_word(phys_t frame)
@@ -352,10 +353,10 @@ static bool haltpoll_far(const struct poller *p)
 
 static struct poller poller = {.poll = poll, .arm = arm, .idle = haltpoll_far, .first = true};
 
-int far_start(const struct far_backend *b, enum far_verify verify, const struct far_cipher *cipher)
+int far_start(const struct far_backend *b, enum far_verify how, const struct far_cipher *cipher)
 {
     uint64_t *map = vmalloc(far_slots_bytes(b->slots));
-    size_t bytes = far_seal_bytes(verify, b->slots);
+    size_t bytes = far_seal_bytes(how, b->slots);
     void *table = bytes > 0 ? vmalloc(bytes) : NULL;
     uint8_t key[FAR_CIPHER_KEY];
 
@@ -369,7 +370,8 @@ int far_start(const struct far_backend *b, enum far_verify verify, const struct 
         return -ENOMEM; /* the boot ends */
     random_bytes(far_key, sizeof(far_key));
     random_bytes(key, sizeof(key));
-    far_seal_init(verify, b->slots, table, cipher, key);
+    far_seal_init(how, b->slots, table, cipher, key);
+    verify = how;
     memset(key, 0, sizeof(key));
     barrier();
     memset(map, 0, far_slots_bytes(b->slots));
@@ -388,21 +390,20 @@ int far_start(const struct far_backend *b, enum far_verify verify, const struct 
 /* Slots with the numbers that there are now have all that belongs to them; larger ones get it. */
 static int grow(uint32_t nr)
 {
+    size_t bytes = far_seal_bytes(verify, nr);
     uint64_t *old = slots.map, *map = vmalloc(far_slots_bytes(nr));
-    struct far_tag *more = tags != NULL ? vmalloc((nr + 1ul) * sizeof(*tags)) : NULL;
+    void *table = bytes > 0 ? vmalloc(bytes) : NULL;
 
-    if (map == NULL || (tags != NULL && more == NULL)) {
+    if (map == NULL || (bytes > 0 && table == NULL)) {
         if (map != NULL)
             vfree(map);
-        if (more != NULL)
-            vfree(more);
+        if (table != NULL)
+            vfree(table);
         return -ENOMEM;
     }
-    if (tags != NULL) {
-        memcpy(more, tags, (slots.nr + 1ul) * sizeof(*tags));
-        vfree(tags);
-        tags = more;
-    }
+    table = far_seal_move(slots.nr, nr, table);
+    if (table != NULL)
+        vfree(table);
     memset(map, 0, far_slots_bytes(nr));
     far_slots_grow(&slots, map, nr);
     vfree(old);

@@ -112,6 +112,21 @@ void far_seal_init(enum far_verify v, uint32_t slots, void *table, const struct 
     }
 }
 
+void *far_seal_move(uint32_t slots, uint32_t more, void *table)
+{
+    struct far_tag *old = tags;
+
+    if (old != NULL) {
+        tags = table;
+        memcpy(tags, old, (slots + 1ul) * sizeof(*tags));
+    }
+    if (numbers != NULL) {
+        memcpy(tags + more + 1, numbers, (slots + 1ul) * sizeof(*numbers));
+        numbers = (uint64_t *)(tags + more + 1);
+    }
+    return old;
+}
+
 void far_seal(uint32_t slot, void *restrict to, const void *restrict page)
 {
     if (numbers != NULL) {

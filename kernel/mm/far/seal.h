@@ -53,6 +53,10 @@ size_t far_seal_bytes(enum far_verify v, uint32_t slots);
 void far_seal_init(enum far_verify v, uint32_t slots, void *table, const struct far_cipher *cipher,
                    const uint8_t key[FAR_CIPHER_KEY]);
 
+/* There are more slots: what is known of those that there were goes to another table. The old one,
+ * which is the caller's again. */
+void *far_seal_move(uint32_t slots, uint32_t more, void *table);
+
 /* A page as it goes to the slot. */
 void far_seal(uint32_t slot, void *restrict to, const void *restrict page);
 /* What came from the slot becomes the page again, in place. False: it is not what went there; the
