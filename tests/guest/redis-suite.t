@@ -41,8 +41,8 @@ grep -v '^#' "$skipfile" | grep . >"$dir/skip"
 
 # The suite turns the append-only file on where a test needs it, which takes a fork. The units with
 # such tests get a server that has it from the start; the others do not, since each reload of the
-# file would repeat all that was done before.
-aof_units="unit/type/stream unit/type/stream-cgroups unit/expire unit/functions unit/scripting
+# file would repeat all that was done before. expire comes first: seconds count in it.
+aof_units="unit/expire unit/type/stream unit/type/stream-cgroups unit/functions unit/scripting
     unit/multi unit/other"
 with_aof=
 without_aof=
