@@ -4,8 +4,8 @@
  * order.
  *
  * The functions with the target attribute use vector registers, which in the kernel belong to the
- * application: only between simd_begin() and simd_end(), never inlined out of there, and not cloned to
- * take vectors as arguments.
+ * application: only between simd_begin() and simd_end(), never inlined out of there, and not cloned
+ * to take vectors as arguments.
  */
 #include "lib/chacha20.h"
 

@@ -68,6 +68,7 @@ static int prefetch_option(const char *value)
 }
 CMDLINE("wherry.far.prefetch", prefetch_option);
 
+/* wherry.far.verify=off|checksum|encrypt */
 static int verify_option(const char *value)
 {
     static const char *const names[] = {[FAR_VERIFY_OFF] = "off",
@@ -83,6 +84,7 @@ static int verify_option(const char *value)
 }
 CMDLINE("wherry.far.verify", verify_option);
 
+/* wherry.far.cipher=NAME: not the fastest, but this one. */
 static int cipher_option(const char *value)
 {
     for (unsigned i = 0; value && i < far_nciphers; i++)
@@ -94,6 +96,7 @@ static int cipher_option(const char *value)
 }
 CMDLINE("wherry.far.cipher", cipher_option);
 
+/* Is there something to make a key of? */
 static bool have_secret(void)
 {
     uint64_t end = clock_mono_ns() + SEED_WAIT_NS;
@@ -114,9 +117,8 @@ int far_use(const struct far_backend *b)
         return -EBUSY;
     if (verify == FAR_VERIFY_ENCRYPT) {
         if (!have_secret()) {
-            kprintf(
-                "wherry: no key for far memory: neither the CPU nor a virtio-rng has given random "
-                "numbers\n");
+            kprintf("wherry: no key for far memory: no random numbers come from the CPU, nor from "
+                    "a virtio-rng\n");
             return -ENXIO;
         }
         cipher = far_cipher_choose(cipher_name, clock_mono_ns);

@@ -130,8 +130,10 @@ void *far_seal_move(uint32_t slots, uint32_t more, void *table)
 void far_seal(uint32_t slot, void *restrict to, const void *restrict page)
 {
     if (numbers != NULL) {
-        numbers[slot] = ++last_number;
-        far_cipher->crypt(last_number, 0, to, page, PAGE_SIZE);
+        uint64_t number = ++last_number;
+
+        numbers[slot] = number;
+        far_cipher->crypt(number, 0, to, page, PAGE_SIZE);
     } else {
         memcpy(to, page, PAGE_SIZE);
     }
