@@ -14,7 +14,8 @@
 #define NODES_MAX     8u
 #define WAY_PERIOD_NS (NSEC_PER_SEC)
 #define AGAIN_NS      (2 * NSEC_PER_SEC)
-#define PORT_FIRST    0xc000u /* source ports: IBTA annex A17.8.1 */
+#define FULL_NS       NSEC_PER_MSEC /* until the device may have room again */
+#define PORT_FIRST    0xc000u       /* source ports: IBTA annex A17.8.1 */
 #define TTL           64u
 
 /* Reliable connections: §9.9.2 of IBTA leaves the times to us. A node may be started anew within
@@ -343,8 +344,11 @@ uint64_t node_poll(struct node *n, uint64_t now)
         }
     }
     node_kick(n, now);
-    for (unsigned i = 0; i < SESSION_QPS; i++)
+    for (unsigned i = 0; i < SESSION_QPS; i++) {
         due = MIN(due, roce_deadline(&n->link[i].qp));
+        if (n->link[i].posted)
+            due = MIN(due, now + FULL_NS);
+    }
     return due;
 }
 
@@ -390,8 +394,10 @@ void node_kick(struct node *n, uint64_t now)
     for (unsigned i = 0; i < SESSION_QPS; i++) {
         if (!n->link[i].posted)
             continue;
-        n->link[i].posted = n->link[i].qp.full;
         roce_output(&n->link[i].qp, now);
+        /* What the device had no room for is not forgotten: with nothing on its way there is no
+         * timer, and no answer will come that reminds of it. */
+        n->link[i].posted = n->link[i].qp.full;
         any = true;
     }
     if (any && n->way_known)
