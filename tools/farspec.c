@@ -22,6 +22,7 @@ static bool copy(char *to, size_t room, const char *value)
     return true;
 }
 
+/* "64M"; with percent also "25%" and "12.5%". */
 static bool is_size(const char *s, bool percent)
 {
     size_t digits = strspn(s, "0123456789");
@@ -31,9 +32,11 @@ static bool is_size(const char *s, bool percent)
         return false;
     if (!*rest)
         return true;
+    if (percent && *rest == '.' && isdigit((unsigned char)rest[1]))
+        rest += 2;
     if (percent && strcmp(rest, "%") == 0)
-        return atol(s) >= 1 && atol(s) <= 100;
-    return strchr("KMGT", toupper((unsigned char)*rest)) && !rest[1];
+        return atof(s) > 0 && atof(s) <= 100;
+    return rest == s + digits && strchr("KMGT", toupper((unsigned char)*rest)) && !rest[1];
 }
 
 /* "ADDRESS" or "ADDRESS:PORT" */

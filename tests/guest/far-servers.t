@@ -9,7 +9,7 @@
 need memcached memccapable redis-server redis-cli tclsh perl
 [ -c /dev/net/tun ] || plan_skip "needs a tap interface"
 suite=${FAR_SUITE:-incr}
-local=${FAR_LOCAL:-12%}
+local=${FAR_LOCAL:-12.5%}
 
 # passes_far NAME MINIMUM FILE: it says "ok" at least so often, never "not ok", and its pages were away.
 passes_far() {
@@ -24,7 +24,7 @@ passes_far() {
         [ -S "$dir/node" ] && break
         sleep 0.1
     done
-    FAR="--far unix:$dir/node,size=1G,local=$local" REDIS_SUITE=$suite sh "$top/tests/guest/$file" >"$dir/tap" 2>&1 </dev/null
+    FAR="--far unix:$dir/node,size=1G,local=$local,prefetch=sequential" REDIS_SUITE=$suite sh "$top/tests/guest/$file" >"$dir/tap" 2>&1 </dev/null
     status=$?
     cp "$dir/tap" "$dir/out"
     good=$(grep -c '^ok' "$dir/tap")

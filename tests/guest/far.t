@@ -95,6 +95,9 @@ shaken "... that is not there for a second" "$one" "$operations" 1000 evicted_to
 ok $? "... in the middle"
 stop_process $node
 
+node a --mtu 1024
+shaken "at path MTU 1024, which fills the card's queue" "$one,prefetch=sequential" "$operations" 1000 evicted_total
+stop_process $node
 node a --fault drop=0.01,dup=0.01,reorder=0.01,corrupt=0.01
 shaken "over a network that loses, repeats, reorders and damages 1 % each" "$one" "$operations" 1000 evicted_total
 stop_process $node

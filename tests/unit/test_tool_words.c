@@ -311,7 +311,7 @@ static void far_memory_reads_as_it_is_written(void **state)
 
     (void)state;
     assert_true(
-        farspec_parse("10.0.0.9:7000,size=16G,copies=2,local=25%,prefetch=trend", &f[0], &w));
+        farspec_parse("10.0.0.9:7000,size=16G,copies=2,local=12.5%,prefetch=trend", &f[0], &w));
     assert_false(f[0].has_net);
     assert_true(farspec_parse("unix:/tmp/s,ip=10.89.0.1,prefetch=guide:./my/walk.so,verify=encrypt",
                               &f[1], &w));
@@ -320,7 +320,7 @@ static void far_memory_reads_as_it_is_written(void **state)
     assert_true(farspec_words(f, 2, &out, &w));
     static const char *const words[] = {
         "wherry.far.node=10.0.0.9:7000", "wherry.far.node=10.89.0.1", "wherry.far.guide=walk",
-        "wherry.far.size=16G",           "wherry.far.copies=2",       "wherry.far.local=25%",
+        "wherry.far.size=16G",           "wherry.far.copies=2",       "wherry.far.local=12.5%",
         "wherry.far.prefetch=trend",     "wherry.far.verify=encrypt"};
     assert_int_equal(out.n, ARRAY_LEN(words));
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -345,6 +345,10 @@ static void wrong_far_memory_is_refused(void **state)
         "10.0.0.9,copies=12",
         "10.0.0.9,local=0%",
         "10.0.0.9,local=101%",
+        "10.0.0.9,local=0.0%",
+        "10.0.0.9,local=100.5%",
+        "10.0.0.9,local=1.25%",
+        "10.0.0.9,local=64.5M",
         "10.0.0.9,prefetch=best",
         "10.0.0.9,prefetch=guide:",
         "10.0.0.9,verify=maybe",

@@ -41,18 +41,27 @@ static int backend_option(const char *value)
 }
 CMDLINE("wherry.far", backend_option);
 
+/* "64M", "25%", "12.5%" */
 int far_parse_limit(const char *value)
 {
     const char *end;
-    uint64_t n;
-    bool percent;
+    uint64_t n, tenth = 0;
 
     if (value == NULL || (end = parse_size(value, &n)) == NULL)
         return -EINVAL;
-    percent = *end == '%';
-    if (end[percent] != '\0' || (percent ? n < 1 || n > 100 : n < PAGE_SIZE))
+    if (*end == '\0') {
+        if (n < PAGE_SIZE)
+            return -EINVAL;
+        far_set_limit(n / PAGE_SIZE, false);
+        return 0;
+    }
+    if (end[0] == '.' && end[1] >= '0' && end[1] <= '9') {
+        tenth = (uint64_t)(end[1] - '0');
+        end += 2;
+    }
+    if (strcmp(end, "%") != 0 || n > 100 || 10 * n + tenth < 1 || 10 * n + tenth > 1000)
         return -EINVAL;
-    far_set_limit(percent ? n : n / PAGE_SIZE, percent);
+    far_set_limit(10 * n + tenth, true);
     return 0;
 }
 CMDLINE("wherry.far.local", far_parse_limit);

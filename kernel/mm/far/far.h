@@ -60,10 +60,10 @@ bool far_may_grow(bool asked);
 /* MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT on [start, end) of a mapping. */
 void far_advise(const struct vma *v, virt_t start, virt_t end, int advice);
 
-/* Local pages that are allowed: so many, or, if percent, so many hundredths of all pages of the
+/* Local pages that are allowed: so many, or, if share, so many thousandths of all pages of the
  * application, here and away. Takes effect at once, and pages leave in the background. */
-void far_set_limit(uint64_t n, bool percent);
-/* The same from a text, "64M" or "25%": 0 or -EINVAL. */
+void far_set_limit(uint64_t n, bool share);
+/* The same from a text, "64M", "25%" or "12.5%": 0 or -EINVAL. */
 int far_parse_limit(const char *value);
 uint64_t far_limit(void); /* in pages */
 

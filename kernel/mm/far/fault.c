@@ -174,7 +174,7 @@ int far_fault(struct vma *v, virt_t addr)
                     r = -ENOMEM;
                     break;
                 }
-                far_wait_room();
+                far_wait_room(WAIT_FOREVER);
                 v = vma_find(va);
                 if (!v)
                     break;

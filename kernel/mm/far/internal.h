@@ -29,8 +29,8 @@ bool far_write(virt_t va, phys_t frame);
 uint32_t far_slot_take(void);
 void far_slot_give(uint32_t slot);
 struct far_io *far_io_of(uint64_t pte);
-/* Sleeps until some transfer is done. */
-int far_wait_room(void);
+/* Sleeps until some transfer is done: 0, or -ETIMEDOUT after so many ns. */
+int far_wait_room(uint64_t ns);
 /* The page at va leaves, if it is clean, unused and nobody else's. */
 bool far_evict_clean(virt_t va, uint64_t *pte);
 /* Takes the backend into use: 0 or -ENOMEM. cipher: for FAR_VERIFY_ENCRYPT. */

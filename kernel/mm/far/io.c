@@ -71,9 +71,9 @@ struct far_io *far_io_of(uint64_t pte)
     return &ios[(pte & PTE_ADDR) >> PAGE_SHIFT];
 }
 
-int far_wait_room(void)
+int far_wait_room(uint64_t ns)
 {
-    return waitq_sleep_uninterruptible(&room, 1, WAIT_FOREVER);
+    return waitq_sleep_uninterruptible(&room, 1, ns == WAIT_FOREVER ? ns : clock_mono_ns() + ns);
 }
 
 /* ---- Starting ---- */

@@ -7,6 +7,7 @@
  */
 #include "mm/far/internal.h"
 #include "mm/frame.h"
+#include "sched/clock.h"
 
 #include <linux/mman.h>
 
@@ -20,6 +21,8 @@
 #define HIGH_SMALL 8u
 #define HIGH_MIN   64u
 #define HIGH_MAX   2048u
+/* A write that takes so long holds up nobody who can do without. */
+#define STUCK_NS (2 * NSEC_PER_MSEC)
 /* This share of memory is for others than the application: more pages leave when less is free. */
 #define RESERVE_SHARE 32u
 /* Fewer pages would not do: one instruction may touch several, and all must be here at once, with
@@ -27,16 +30,17 @@
 #define LIMIT_MIN 128u
 
 static uint64_t limit = UINT64_MAX;
-static bool limit_percent;
-static bool reclaiming; /* between the watermarks, on the way down */
-static virt_t hand;     /* where the clock stands */
+static bool limit_share; /* it is in thousandths */
+static bool reclaiming;  /* between the watermarks, on the way down */
+static bool clean_only;  /* copies do not get away: what needs none can leave */
+static virt_t hand;      /* where the clock stands */
 
 uint64_t far_limit(void)
 {
     uint64_t n = limit;
 
-    if (limit_percent)
-        n = (mm_stats.rss_anon + far_stats.remote) * limit / 100;
+    if (limit_share)
+        n = (mm_stats.rss_anon + far_stats.remote) * limit / 1000;
     return MAX(n, (uint64_t)LIMIT_MIN);
 }
 
@@ -52,10 +56,10 @@ static uint64_t high(uint64_t lim)
     return MIN(MAX(lim / HIGH_SHARE, least), (uint64_t)HIGH_MAX);
 }
 
-void far_set_limit(uint64_t n, bool percent)
+void far_set_limit(uint64_t n, bool share)
 {
-    limit_percent = percent && n < 100;
-    limit = percent && n >= 100 ? UINT64_MAX : n; /* all may stay: no watermark below them */
+    limit_share = share && n < 1000;
+    limit = share && n >= 1000 ? UINT64_MAX : n; /* all may stay: no watermark below them */
 }
 
 /* How far a value is above another one; 0: it is not. */
@@ -172,7 +176,7 @@ static int look(virt_t va, uint64_t *pte)
     if (frame_of(entry & PTE_ADDR)->refs != 1)
         return 0;
     if (entry & PTE_D || (*word & SLOT_MASK) == 0)
-        return clean(va, pte);
+        return clean_only ? 0 : clean(va, pte);
     return far_evict_clean(va, pte);
 }
 
@@ -220,7 +224,7 @@ static void reclaim(unsigned budget)
     uint64_t goal;
 
     reclaiming = far_is_tight();
-    goal = above(excess(), far_writing);
+    goal = above(excess(), clean_only ? 0 : far_writing);
     if (!reclaiming || goal == 0)
         return;
     while (rounds < 2) {
@@ -271,6 +275,17 @@ bool far_squeeze(void)
     return false;
 }
 
+/* Nodes take no writes at the moment; pages that they have already can leave all the same. */
+static bool leave_without_copies(void)
+{
+    uint64_t before = far_stats.evicted;
+
+    clean_only = true;
+    reclaim(SCAN_MAX);
+    clean_only = false;
+    return far_stats.evicted != before;
+}
+
 void far_throttle(void)
 {
     if (!far_is_tight())
@@ -279,7 +294,8 @@ void far_throttle(void)
     while (used() > far_limit() || on_the_brink()) {
         if (far_writing > 0) {
             far_stats.throttled++;
-            far_wait_room();
+            if (far_wait_room(STUCK_NS) < 0 && leave_without_copies())
+                continue;
             far_reclaim();
         } else if (!on_the_brink() || !far_squeeze()) {
             break;
