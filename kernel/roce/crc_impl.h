@@ -6,4 +6,5 @@
 #include "roce/icrc.h"
 
 extern const struct roce_crc_impl roce_crc_slice16; /* icrc.c */
+extern const struct roce_crc_impl roce_crc_sparse;  /* crc_sparse.c */
 extern const struct roce_crc_impl roce_crc_pclmul;  /* crc_pclmul.c */

@@ -20,7 +20,8 @@
 static uint32_t tables[SLICES][256];
 
 const struct roce_crc_impl *roce_crc_used = &roce_crc_slice16;
-const struct roce_crc_impl *const roce_crc_impls[] = {&roce_crc_slice16, &roce_crc_pclmul};
+const struct roce_crc_impl *const roce_crc_impls[] = {&roce_crc_slice16, &roce_crc_sparse,
+                                                      &roce_crc_pclmul};
 const unsigned roce_crc_nimpls = sizeof(roce_crc_impls) / sizeof(roce_crc_impls[0]);
 
 void roce_crc_init(void)

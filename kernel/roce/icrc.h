@@ -33,7 +33,7 @@ struct roce_crc_impl {
     bool (*usable)(void); /* on this CPU; NULL: on any */
 };
 
-/* "slice16", "pclmul". */
+/* "slice16", "sparse", "pclmul". */
 extern const struct roce_crc_impl *const roce_crc_impls[];
 extern const unsigned roce_crc_nimpls;
 /* The one in use. */

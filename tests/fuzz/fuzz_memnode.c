@@ -1,4 +1,4 @@
-// fuzz: tools/memnode/net.c tools/memnode/control.c tools/memnode/responder.c tools/memnode/memory.c tools/pktgen/frame.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c tools/util.c
+// fuzz: tools/memnode/net.c tools/memnode/control.c tools/memnode/responder.c tools/memnode/memory.c tools/pktgen/frame.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c tools/util.c
 /*
  * Any frames and control messages to a memory node (tools/memnode), in any order and with time
  * going on between them. The input is records: a kind, a length of two bytes, bytes. Of some kinds

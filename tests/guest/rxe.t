@@ -31,7 +31,7 @@ passes "the test program compiles" gcc -O1 -Wall -Wextra -Werror -static -o fars
 passes "the requester compiles for the host" sh -c 'cd "$0" && gcc -std=gnu11 -O1 -Wall -Wextra -Werror \
     -Wno-unused-parameter -DWHERRY_HOST_TEST -fno-strict-aliasing -iquote kernel -Iinclude -o "$1" \
     tests/guest/rxe/live.c tests/unit/shim.c kernel/roce/qp.c kernel/roce/qp_input.c kernel/roce/icrc.c \
-    kernel/roce/crc_pclmul.c' "$top" "$dir/live"
+    kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c' "$top" "$dir/live"
 mkdir modules
 PATH="$PATH:/usr/sbin:/sbin"
 for module in virtio_net rdma_rxe crc32_generic sch_prio sch_netem sch_ingress cls_u32 act_mirred ifb; do

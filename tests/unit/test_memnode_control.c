@@ -1,4 +1,4 @@
-// unit: tools/memnode/control.c tools/memnode/memory.c tools/memnode/responder.c tools/memnode/auth.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c -lnettle
+// unit: tools/memnode/control.c tools/memnode/memory.c tools/memnode/responder.c tools/memnode/auth.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c -lnettle
 /*
  * Proves what a test from outside (tests/tool/memnode.t) cannot see quickly: HMAC against the
  * published vectors, leases to the millisecond, how long a nonce is good, sequence numbers that

@@ -1,4 +1,4 @@
-// unit: tools/memnode/responder.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c
+// unit: tools/memnode/responder.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c
 /*
  * Proves that data survive a network that loses, repeats, reorders and spoils packets between a
  * go-back-N requester, which is here, and the memory node's responder (tools/memnode/responder.h):

@@ -1,4 +1,4 @@
-// unit: tools/memnode/responder.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c
+// unit: tools/memnode/responder.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c
 /*
  * Proves the memory node's responder (tools/memnode/responder.h) one packet at a time: random
  * requests, right and wrong, each with what the specification demands for it written down here once

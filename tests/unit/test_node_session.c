@@ -1,4 +1,4 @@
-// unit: kernel/roce/session.c kernel/lib/sha256.c tools/memnode/control.c tools/memnode/memory.c tools/memnode/responder.c tools/memnode/auth.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c -lnettle
+// unit: kernel/roce/session.c kernel/lib/sha256.c tools/memnode/control.c tools/memnode/memory.c tools/memnode/responder.c tools/memnode/auth.c tools/util.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c -lnettle
 /*
  * The kernel's client of a memory node against the node itself (tools/memnode/control.c, another
  * implementation of protocol and HMAC), over a network that loses, repeats and damages datagrams or

@@ -1,4 +1,4 @@
-// unit: kernel/roce/qp.c kernel/roce/qp_input.c kernel/roce/icrc.c kernel/roce/crc_pclmul.c
+// unit: kernel/roce/qp.c kernel/roce/qp_input.c kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c
 /*
  * Proves that the requester (kernel/roce/qp.h) keeps its promises over a network that loses,
  * repeats, delays, reorders and corrupts whole frames, with a responder that is strict

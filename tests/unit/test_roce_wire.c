@@ -1,4 +1,4 @@
-// unit: kernel/roce/icrc.c kernel/roce/crc_pclmul.c
+// unit: kernel/roce/icrc.c kernel/roce/crc_sparse.c kernel/roce/crc_pclmul.c
 /*
  * Proves that every implementation of the CRC gives what the definition gives, bit by bit, in
  * pieces of any length and at any alignment, copying or not; that the ICRC is what scapy computes;
@@ -78,6 +78,10 @@ static void crc_all(void **state)
             continue;
         }
         for (size_t n = 0; n < 700; n++) {
+            fill(data, n);
+            check_pieces(impl, data, n, 1);
+        }
+        for (size_t n = 1000; n < 1400; n++) {
             fill(data, n);
             check_pieces(impl, data, n, 1);
         }

@@ -6,7 +6,7 @@
 HAVE_VERBS    := $(wildcard /usr/include/infiniband/verbs.h)
 VERBS_NOT     := $(if $(HAVE_VERBS),verbs_none,verbs)
 VERBS_LIBS    := $(if $(HAVE_VERBS),-libverbs)
-MEMNODE_ROCE  := icrc crc_pclmul
+MEMNODE_ROCE  := icrc crc_sparse crc_pclmul
 MEMNODE_OBJ   := $(patsubst tools/%.c,$(TOOL_B)/%.o, \
 	$(filter-out %/vhost.c %/vhost_exec.c %/main.c %/$(VERBS_NOT).c,$(wildcard tools/memnode/*.c))) \
 	$(MEMNODE_ROCE:%=$(TOOL_B)/roce/%.o) $(TOOL_B)/pktgen/frame.o
