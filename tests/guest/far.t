@@ -4,7 +4,7 @@
 # memnode, over a network that loses, repeats, reorders and damages packets, on nodes that give back stale or
 # forged pages, are stopped for a while, or are killed and come back empty; partly with pages encrypted. 55 s.
 # limit: 300
-# shellcheck disable=SC1091,SC2154 # lib.sh's variables
+# shellcheck disable=SC1091,SC2034,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
 need gcc
 operations=${FARSHAKE_OPERATIONS:-10000}
