@@ -136,6 +136,7 @@ int members_command(const char *text)
 
     if (remote_nr == 0)
         return -EOPNOTSUPP;
+    remote_wake();
     if ((node = after(text, "add ")) != NULL)
         return add(node);
     if ((node = after(text, "remove ")) != NULL)

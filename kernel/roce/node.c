@@ -190,8 +190,9 @@ static void on_datagram(void *ctx, uint32_t from, uint16_t port, const uint8_t *
 {
     struct node *n = ctx;
 
-    if (from == n->ip && port == n->control_port)
-        session_input(&n->session, p, len, clock_mono_ns());
+    if (from == n->ip && port == n->control_port &&
+        session_input(&n->session, p, len, clock_mono_ns()))
+        node_heard(n);
 }
 
 static void new_numbers(struct node *n)

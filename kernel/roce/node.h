@@ -55,6 +55,8 @@ void node_done(struct node *n, void *cookie, int status);
  * filled, which is to be taken out of the way: the request's buffer is not looked at any more. */
 void node_landed(void *cookie, phys_t page);
 
+/* Its session has gone on: node_poll() has something to do. */
+void node_heard(struct node *n);
 /* It is lost: all requests are over by now. It is there again; empty: with memory that holds
  * nothing of ours. Not called for the first time. */
 void node_lost(struct node *n);

@@ -153,6 +153,16 @@ void node_done(struct node *n, void *cookie, int status)
         list_push_front(&waiting, &io->link);
 }
 
+void remote_wake(void)
+{
+    due = 0;
+}
+
+void node_heard(struct node *n)
+{
+    remote_wake();
+}
+
 void node_lost(struct node *n)
 {
     remote_stats.lost++;

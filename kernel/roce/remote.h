@@ -99,6 +99,8 @@ int remote_grow(uint32_t slots);
 
 /* Makes the backend, whose nodes are open. 0 or -errno. */
 int remote_start(void);
+/* Something is to be done that is not known to be due. */
+void remote_wake(void);
 /* A read that has failed is begun anew. */
 void remote_again(struct far_io *io);
 

@@ -58,7 +58,7 @@ static void ahead(struct vma *v, virt_t addr, bool late)
 
 int far_ask(virt_t va)
 {
-    uint64_t *pte = va < USER_MAX ? pte_lookup(va, false, NULL) : NULL;
+    uint64_t *pte = far_stats.remote > 0 && va < USER_MAX ? pte_lookup(va, false, NULL) : NULL;
 
     va = ALIGN_DOWN(va, PAGE_SIZE);
     if (!pte || !pte_is_far(*pte))
@@ -75,7 +75,7 @@ bool far_bring(virt_t at, size_t n, virt_t *last)
 {
     virt_t va = ALIGN_DOWN(at, PAGE_SIZE), end = at + n;
 
-    if (far_prefetcher == &far_prefetch_none)
+    if (far_prefetcher == &far_prefetch_none || far_stats.remote == 0)
         return false;
     for (; va < end; va += PAGE_SIZE) {
         int state = far_ask(va);

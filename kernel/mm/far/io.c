@@ -327,16 +327,28 @@ void far_moved(uint64_t pte, virt_t to)
 
 /* ---- Start ---- */
 
+/* Where nothing is under way others use memory too, and what is here may become too much; which
+ * need not be noticed at once. */
+#define LOOK_NS NSEC_PER_MSEC
+
 static bool poll(struct poller *p)
 {
-    bool any = far_backend->poll();
+    static uint64_t look;
+    bool any = false, quiet = far_reading + far_writing == 0;
+    uint64_t now;
 
+    if (!quiet || !far_backend->idle())
+        any = far_backend->poll();
     if (far_prefetcher->poll != NULL)
         far_prefetcher->poll();
+    now = clock_mono_ns();
+    if (quiet && now < look)
+        return any;
+    look = now + LOOK_NS;
     if (far_is_tight())
         far_reclaim();
     else
-        far_join(clock_mono_ns());
+        far_join(now);
     return any;
 }
 
