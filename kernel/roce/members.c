@@ -178,10 +178,12 @@ void members_run(uint64_t now)
             forget(i);
             continue;
         }
-        if (m->leaving && m->places.used == 0 && m->node.state != NODE_IS_LEAVING)
+        if (m->leaving && m->places.used == 0 && m->node.state != NODE_IS_LEAVING) {
             node_close(&m->node, now);
-        else if (!m->joined && m->node.state == NODE_IS_UP)
+            remote_wake();
+        } else if (!m->joined && m->node.state == NODE_IS_UP) {
             join(m);
+        }
         i++;
     }
 }

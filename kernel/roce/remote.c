@@ -290,6 +290,7 @@ static void farewell(void)
 
     for (unsigned i = 0; i < remote_nr; i++)
         node_close(&remote_mirrors[i]->node, clock_mono_ns());
+    remote_wake();
     while (left && clock_mono_ns() < end) {
         pollers_run();
         left = false;
