@@ -5,7 +5,7 @@
 # that stop, end, or have too little memory; a local share that shrinks to 5 %; and no place is lost.
 # FAULT_ROUNDS=N repeats the faults (make soak does). 60 s.
 # limit: 300
-# shellcheck disable=SC1091,SC2154 # lib.sh's variables
+# shellcheck disable=SC1091,SC2034,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
 need gcc perl ip
 rounds=${FAULT_ROUNDS:-1}
@@ -14,62 +14,14 @@ cd "$dir" || exit 1
 passes "the test program compiles" gcc -O1 -Wall -Wextra -Werror -static -o farhold \
     "$top/tests/guest/farhold.c" -pthread
 use_tap || plan_skip "needs a tap interface"
+. "$top/tests/guest/farhold.sh"
+node_words="--memory 256M --lease 1 --grace 60"
 if ! ip -n "$netns" tuntap add dev wt1 mode tap || ! ip -n "$netns" addr add 10.98.0.1/24 dev wt1 ||
     ! ip -n "$netns" link set wt1 up; then
     plan_skip "cannot make a second tap interface"
 fi
 a=10.99.0.1
 b=10.98.0.1
-
-node() { # ADDRESS OPTIONS...: starts one there; $node is its process
-    node_at=$1
-    shift
-    # shellcheck disable=SC2086 # $client is a prefix of words
-    $client "$WHERRY" memnode --listen "$node_at" --memory 256M --lease 1 --grace 60 --drain 0 "$@" >"node-$node_at" \
-        2>&1 </dev/null &
-    node=$!
-    guests="$guests $node"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        grep -q listening "node-$node_at" && return 0
-        sleep 0.1
-    done
-    diag "$(cat "node-$node_at")"
-    return 1
-}
-
-kill_hard() { # PROCESS
-    kill -9 "$1"
-    wait "$1" 2>/dev/null
-}
-
-# tell COMMAND: the program's answer, in the file "answer".
-tell() {
-    # shellcheck disable=SC2016,SC2086 # perl's variables; a prefix of words
-    timeout 8 $client perl -MIO::Socket::INET -e '
-        $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 7000, Timeout => 5) or exit 1;
-        print $s "$ARGV[1]\n";
-        print while <$s>;' "$host" "$1" >answer 2>&1
-}
-
-# value FILE NAME: what the guest's file says of it. An answer without an end may miss the rest.
-value() {
-    tell "$1" && awk -v name="$2" '$1 == name { print $2 }' answer
-}
-
-of_node() { # NAME ADDRESS
-    value /proc/wherry/nodes "wherry_node_$1{node=\"$2\"$3}"
-}
-
-until_true() { # SECONDS COMMAND...: as wait_for, for functions
-    until_end=$(($(date +%s) + $1))
-    shift
-    while [ "$(date +%s)" -le $until_end ]; do
-        "$@" && return 0
-        alive || return 1
-        sleep 0.1
-    done
-    return 1
-}
 
 is_up() { # ADDRESS
     [ "$(of_node state "$1" ',state="up"')" = 1 ]
@@ -85,14 +37,6 @@ lacks_nothing() {
 
 has_joined() {
     [ "$(value /proc/wherry/far wherry_far_joined_total)" -ge 2 ]
-}
-
-# Pages are verified: it goes on.
-goes_on() {
-    before=$(value pages pages)
-    sleep "${1:-1}"
-    after=$(value pages pages)
-    [ "${after:-0}" -gt "${before:-0}" ]
 }
 
 now_ms() {

@@ -3,7 +3,7 @@
 # nodes each, a third that is added from outside, one that is removed and killed when it is empty; two mirrors
 # of which one stops for 300 ms and is not waited for, and a third that does alone when it has got everything. 30 s.
 # limit: 150
-# shellcheck disable=SC1091,SC2154 # lib.sh's variables
+# shellcheck disable=SC1091,SC2034,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
 need gcc perl ip
 mib=${FAULT_MIB:-40}
@@ -12,38 +12,14 @@ cd "$dir" || exit 1
 passes "the test program compiles" gcc -O1 -Wall -Wextra -Werror -static -o farhold \
     "$top/tests/guest/farhold.c" -pthread
 use_tap || plan_skip "needs a tap interface"
+. "$top/tests/guest/farhold.sh"
+node_words="--memory 64M --lease 2"
 a=10.99.0.3
 b=10.99.0.4
 c=10.99.0.5
 for address in $a $b $c; do
     ip -n "$netns" addr add "$address"/24 dev wt0 || plan_skip "cannot add an address to the tap interface"
 done
-
-node() { # ADDRESS: starts one there; $node is its process
-    # shellcheck disable=SC2086 # $client is a prefix of words
-    $client "$WHERRY" memnode --listen "$1" --memory 64M --lease 2 --drain 0 >"node-$1" 2>&1 </dev/null &
-    node=$!
-    guests="$guests $node"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        grep -q listening "node-$1" && return 0
-        sleep 0.1
-    done
-    diag "$(cat "node-$1")"
-    return 1
-}
-
-kill_hard() { # PROCESS
-    kill -9 "$1"
-    wait "$1" 2>/dev/null
-}
-
-tell() { # COMMAND: the program's answer, in the file "answer"
-    # shellcheck disable=SC2016,SC2086 # perl's variables; a prefix of words
-    timeout 8 $client perl -MIO::Socket::INET -e '
-        $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 7000, Timeout => 5) or exit 1;
-        print $s "$ARGV[1]\n";
-        print while <$s>;' "$host" "$1" >answer 2>&1
-}
 
 # post KEY PATH TEXT: the status of the guest's answer.
 post() {
@@ -53,32 +29,6 @@ post() {
         print $s "POST $ARGV[2] HTTP/1.1\r\nHost: x\r\nauthorization: Bearer $ARGV[1]\r\nContent-Length: ",
             length($ARGV[3]), "\r\n\r\n$ARGV[3]";
         print +(split / /, <$s>)[1];' "$host" "$1" "$2" "$3" 2>&1
-}
-
-value() { # FILE NAME: what the guest's file says of it
-    tell "$1" && awk -v name="$2" '$1 == name { print $2 }' answer
-}
-
-of_node() { # NAME ADDRESS [LABELS]
-    value /proc/wherry/nodes "wherry_node_$1{node=\"$2\"$3}"
-}
-
-until_true() { # SECONDS COMMAND...
-    until_end=$(($(date +%s) + $1))
-    shift
-    while [ "$(date +%s)" -le $until_end ]; do
-        "$@" && return 0
-        alive || return 1
-        sleep 0.1
-    done
-    return 1
-}
-
-goes_on() {
-    before=$(value pages pages)
-    sleep "${1:-1}"
-    after=$(value pages pages)
-    [ "${after:-0}" -gt "${before:-0}" ]
 }
 
 # has_share ADDRESS OTHER...: about as many pages lie there as on each of the others.
