@@ -7,7 +7,7 @@
 # shellcheck disable=SC1091,SC2034,SC2154 # lib.sh's variables
 . "$(dirname "$0")/lib.sh"
 need gcc
-operations=${FARSHAKE_OPERATIONS:-10000}
+operations=${FARSHAKE_OPERATIONS:-7000}
 seed=${FARSHAKE_SEED:-$$}
 LIMIT=${TEST_LIMIT:-60}
 passes "the test program compiles" gcc -O1 -Wall -Wextra -Werror -static -o "$dir/farshake" \
