@@ -25,9 +25,8 @@ struct proc_file {
     int64_t *value;
     int64_t min, max;
     const char *text;
-    bool control; /* store() may be called from outside, without sleeping: procfs_control() */
-    bool
-        metrics; /* counters in Prometheus' text format, shown without sleeping: procfs_metrics() */
+    bool control;     /* store() may be called from outside, without sleeping: procfs_control() */
+    bool metrics;     /* counters in Prometheus' format, shown without sleeping: procfs_metrics() */
     struct list link; /* set by procfs_register_file() */
 };
 

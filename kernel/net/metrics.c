@@ -327,8 +327,10 @@ static int start(void)
 {
     struct tcp_pcb *pcb, *listening = NULL;
 
-    if (port == 0 && key[0] != '\0')
+    if (port == 0 && key[0] != '\0') {
         kprintf("wherry: wherry.control= needs wherry.metrics=PORT\n");
+        return -EINVAL;
+    }
     if (port == 0)
         return 0;
     pcb = tcp_new_ip_type(IPADDR_TYPE_ANY);
