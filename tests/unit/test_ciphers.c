@@ -15,27 +15,12 @@
 #include <nettle/chacha.h>
 #include <nettle/ctr.h>
 
+#include "chance.h"
 #include "lib/aes_ctr.h"
 #include "lib/chacha20.h"
 
 #define LONG   4096u
 #define PIECES 4000u
-
-static uint64_t seed = 88172645463325252ull;
-
-static uint32_t below(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)((seed >> 32) * n >> 32);
-}
-
-static void fill(uint8_t *p, size_t n)
-{
-    while (n-- > 0)
-        *p++ = (uint8_t)below(256);
-}
 
 static void unhex(const char *s, uint8_t *to)
 {

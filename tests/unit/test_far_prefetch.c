@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "mm/far/prefetch.h"
 
 #define PAGES 65536
@@ -137,16 +138,6 @@ static void world(unsigned local_pages, unsigned late_by)
     base += 1ul << 40;
     if (base > USER_MAX / 2)
         base = 1ul << 40;
-}
-
-static uint64_t seed = 88172645463325252ull;
-
-static uint32_t below(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)((seed >> 32) * n >> 32);
 }
 
 /* The state of the trend is global: so much noise that nothing of what was before is left. */

@@ -14,29 +14,12 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "mm/far/seal.h"
 
 #define SLOTS      64u
 #define OPERATIONS 20000u
 #define SEALS      1000u
-
-static uint64_t seed = 88172645463325252ull;
-
-static uint32_t below(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)((seed >> 32) * n >> 32);
-}
-
-static void fill(void *to, size_t n)
-{
-    uint8_t *p = to;
-
-    while (n-- > 0)
-        *p++ = (uint8_t)below(256);
-}
 
 static uint8_t plain[SLOTS + 1][PAGE_SIZE]; /* what each slot should hold; */
 static uint8_t node[SLOTS + 1][PAGE_SIZE];  /* what was sent there, */

@@ -10,20 +10,11 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "mm/far/slots.h"
 
 #define OPERATIONS 4000000u
 #define BIG        200001u
-
-static uint64_t seed = 88172645463325252ull;
-
-static uint32_t below(uint32_t n)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)((seed >> 32) * n >> 32);
-}
 
 struct model {
     struct far_slots s;
